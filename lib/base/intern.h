@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_INTERN_H
+#define BASE_INTERN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Strings, each kept once and known by a number. Number 0 is always "".
+ * Bounded: past max_bytes every new string becomes the number of "[other]", and overflowed counts
+ * how often that happened.
+ */
+struct intern;
+
+struct intern *intern_new(size_t max_bytes);
+void intern_free(struct intern *in);
+
+uint32_t intern_put(struct intern *in, const char *s);
+uint32_t intern_put_n(struct intern *in, const char *s, size_t len);
+
+/* Borrowed; lives as long as the table. */
+const char *intern_get(const struct intern *in, uint32_t id);
+
+uint64_t intern_overflowed(const struct intern *in);
+
+#endif

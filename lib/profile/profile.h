@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROFILE_PROFILE_H
+#define PROFILE_PROFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/intern.h"
+#include "base/map.h"
+
+/*
+ * The counts. One trie of stacks, root first, over interned frames; hits are kept per stack,
+ * thread and state. Frames are numbers here: whoever adds them names them afterwards.
+ * Bounded: past the limits new stacks fold into their nearest known parent, new threads into one
+ * called "[other]", and the profile counts how many samples that touched.
+ */
+
+enum profile_state { PROFILE_CPU, PROFILE_WAIT, PROFILE_STATES };
+
+enum frame_kind { KIND_NATIVE, KIND_PYTHON, KIND_JIT, KIND_KERNEL, KIND_UNKNOWN, KIND_N };
+
+/* "native", "python", "jit", "kernel", "unknown" */
+const char *frame_kind_name(enum frame_kind kind);
+
+/* A place in code, named after the sampling. Strings are numbers in profile->strings. */
+struct profile_frame {
+    uint64_t space;   /* the adder's key: which module, or which process's JIT code */
+    uint64_t address; /* the adder's key: the address within it */
+    /* what it is called; several frames may have the same */
+    enum frame_kind kind;
+    uint32_t function; /* "crunch", "0x3f1a", "[futex]", "unknown" */
+    uint32_t linkage_name; /* mangled; may be 0 */
+    uint32_t module;   /* "app", "libc.so.6"; 0 where there is none */
+    uint32_t file;     /* source file; 0 where not known */
+    uint32_t line;     /* 0 where not known */
+};
+
+struct profile_node {
+    uint32_t parent; /* index; the root, 0, is its own parent */
+    uint32_t frame;  /* index; of the root: 0, meaningless */
+};
+
+struct profile_thread {
+    pid_t pid, tid;
+    uint32_t name; /* last seen */
+};
+
+/* Hits of one stack in one thread and state. */
+struct profile_tally {
+    uint32_t node; /* the leaf */
+    uint32_t thread;
+    enum profile_state state;
+    uint64_t hits;
+};
+
+/* Why a sample was lost. */
+enum loss {
+    LOSS_UNWIND,      /* "unwind": no stack; it is counted under [unwind failed] too */
+    LOSS_THREAD_GONE, /* "thread gone": it ended while it was being looked at */
+    LOSS_LATE,        /* "late": the tick could not be kept, and the thread had run since */
+    LOSS_UNSEEN,      /* "unseen": an idle thread ran between two of its rarer looks */
+    LOSS_TRACED,      /* "traced by another": running, and a debugger holds it */
+    LOSS_REFUSED,     /* "refused" */
+    LOSS_NO_STOP,     /* "did not stop": in the kernel for too long */
+    LOSS_UNREADABLE,  /* "unreadable": its state or memory could not be read */
+    LOSS_MOVED,       /* "moved": woke each time it was copied asleep, and stops were not allowed */
+    LOSS_N
+};
+const char *loss_name(enum loss loss);
+
+/* What the profiling cost. */
+struct profile_cost {
+    uint64_t stops, stop_ns_sum, stop_ns_max;
+    uint64_t calls_disturbed;  /* interrupted system calls that were not put back */
+    uint64_t calls_repaired;   /* those put back */
+    uint64_t target_cpu_ns;    /* the target's own running time while sampled */
+    uint64_t profiler_cpu_ns;
+    uint64_t profiler_peak_bytes; /* resident */
+};
+
+struct profile_limits {
+    size_t nodes, frames, threads, string_bytes;
+};
+
+struct profile {
+    /* owned arrays */
+    struct profile_frame *frames;
+    struct profile_node *nodes;
+    struct profile_thread *threads;
+    struct profile_tally *tallies;
+    size_t n_frames, frames_cap, n_nodes, nodes_cap, n_threads, threads_cap, n_tallies, tallies_cap;
+    struct intern *strings; /* owned */
+    struct map by_frame, by_node, by_thread, by_tally;
+    struct profile_limits limits;
+
+    /* what the head of a report tells */
+    uint32_t title;        /* "pid 4242 (app)", or "pids 4242,4243" */
+    uint32_t mode;         /* "wall clock" or "CPU" */
+    uint64_t interval_ns;
+    uint64_t duration_ns;  /* sampled; pauses excluded */
+    uint64_t ticks, ticks_missed;
+    uint64_t threads_seen;
+    uint64_t lost[LOSS_N];
+    uint64_t truncated;    /* samples whose stack did not reach its thread's first function */
+    uint64_t folded;       /* samples that a limit touched */
+    bool cpu_only;
+    struct profile_cost cost;
+};
+
+/* limits NULL: 1 M nodes, 1 M frames, 65,536 threads, 64 MiB of strings. */
+struct profile *profile_new(const struct profile_limits *limits);
+void profile_free(struct profile *p);
+
+/* The frame with this key, added nameless (KIND_UNKNOWN, function 0) if new. */
+uint32_t profile_frame(struct profile *p, uint64_t space, uint64_t address);
+
+/* Renames the thread if the name has changed. */
+uint32_t profile_thread(struct profile *p, pid_t pid, pid_t tid, const char *name);
+
+/*
+ * The tally for a stack given root first. Adds what is missing. The returned index stays valid: a
+ * thread that has not moved is credited through it again with profile_hit().
+ */
+uint32_t profile_stack(struct profile *p, const uint32_t *frames_root_first, size_t n,
+                       uint32_t thread, enum profile_state state);
+
+void profile_hit(struct profile *p, uint32_t tally, uint64_t hits);
+
+/* Sum of hits in a state. */
+uint64_t profile_samples(const struct profile *p, enum profile_state state);
+
+/* Drops counts and losses, keeps frames, nodes and the adder's tally numbers. */
+void profile_reset(struct profile *p);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef REPORT_REPORT_H
+#define REPORT_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "profile/profile.h"
+
+enum report_sort { SORT_SELF, SORT_TOTAL, SORT_NAME };
+
+struct report_options {
+    enum report_sort sort;
+    size_t top;          /* functions per block; 0: all */
+    double min_percent;  /* of the block's samples, by TOTAL; 0: all */
+    bool threads;        /* blocks (text) and rows (tsv) per thread */
+    bool full_paths;
+    bool color;
+    size_t width;        /* columns to cut lines to; 0: never cut */
+    size_t height;       /* lines a screenful has; 0: everything. Only with width. */
+    const char *version; /* of the program, for the head; never NULL */
+};
+
+/* One row: a function in one state, and in one thread where rows are per thread. */
+struct report_row {
+    uint32_t function, module, file, line; /* strings of the profile */
+    enum frame_kind kind;
+    uint64_t self, total;
+};
+
+struct report_table {
+    struct report_row *rows; /* owned; sorted */
+    size_t n;
+    uint64_t samples; /* of the block */
+};
+
+/* thread: index of a profile_thread, or UINT32_MAX for all. Rows are merged by state, kind, function and module. */
+void report_table_make(const struct profile *p, enum profile_state state, uint32_t thread,
+                       enum report_sort sort, struct report_table *ret_table);
+void report_table_release(struct report_table *t);
+
+/* Writers: 0, or -EIO where the stream has failed (errno says why). They flush. */
+int report_text(const struct profile *p, const struct report_options *opt, FILE *out);
+int report_tsv(const struct profile *p, const struct report_options *opt, FILE *out);
+int report_folded(const struct profile *p, const struct report_options *opt, FILE *out);
+
+/* By name: the formats that this build writes. NULL where there is none of this name. */
+typedef int report_writer(const struct profile *p, const struct report_options *opt, FILE *out);
+report_writer *report_find(const char *format);
+
+#endif

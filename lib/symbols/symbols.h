@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SYMBOLS_SYMBOLS_H
+#define SYMBOLS_SYMBOLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "target/module.h"
+
+/*
+ * Addresses become names, after the sampling. Sources for a module, the first that has a symbol at the
+ * address wins: .symtab of the mapped file, .symtab of its separate debug file by build-id
+ * (DEBUG_DIR/.build-id/ab/cdef.debug), .dynsym of the mapped file.
+ */
+
+enum demangle { DEMANGLE_SIMPLE, DEMANGLE_FULL, DEMANGLE_NONE };
+
+struct symbols_options {
+    enum demangle demangle; /* full: with return and template types as libiberty's DMGL_VERBOSE-less
+                               default with parameters; simple: without parameters; none: as linked */
+    const char *debug_dir;  /* NULL: /usr/lib/debug */
+};
+
+struct symbols *symbols_new(const struct symbols_options *opt);
+void symbols_free(struct symbols *s);
+
+struct symbol {
+    const char *name;   /* demangled; borrowed, lives as long as the struct symbols */
+    const char *linkage_name; /* as in the symbol table; borrowed */
+    uint64_t vaddr;     /* where the function begins */
+    uint64_t bytes;     /* its size; 0 where the table does not say */
+};
+
+/*
+ * The function that covers vaddr. Where several symbols start at the same place the choice is
+ * deterministic (global before weak before local, then the shorter, then the smaller name).
+ * Symbols of size 0 (assembly) reach to the next symbol of their section.
+ * 0, -ENODATA where no symbol covers it, -EBADMSG where the file can't be read as ELF.
+ */
+int symbols_find(struct symbols *s, struct module *m, uint64_t vaddr, struct symbol *ret_symbol);
+
+/* Demangles any symbol (C++, Rust legacy and v0, D); the result is borrowed as above. */
+const char *symbols_demangle(struct symbols *s, const char *linkage_name);
+
+/* Of the module's name sources, for "what would name the unnamed": "" where all is well, else one
+ * sentence such as "no symbols: install the package with its debug symbols (build-id ab12...)". */
+void symbols_advice(struct symbols *s, struct module *m, char *buf, size_t buf_bytes);
+
+/*
+ * A JIT's /tmp/perf-PID.map: "START SIZE NAME" with hexadecimal numbers (Linux
+ * tools/perf/Documentation/jit-interface.txt). Text of up to 256 MiB and 4 M symbols; malformed lines are
+ * skipped and counted. Later lines win where ranges overlap: JITs reuse memory.
+ */
+struct perfmap;
+struct perfmap *perfmap_parse(const char *text, size_t bytes);
+void perfmap_free(struct perfmap *p);
+/* Borrowed; NULL where no symbol covers addr. */
+const char *perfmap_find(const struct perfmap *p, uint64_t addr);
+size_t perfmap_skipped(const struct perfmap *p);
+
+/* "futex" for 202 (x86-64 table of the kernel headers built against); NULL where unknown. */
+const char *syscall_name(int64_t number);
+
+#endif

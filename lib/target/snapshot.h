@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TARGET_SNAPSHOT_H
+#define TARGET_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* One thread at one moment: what capture produces and everything after it works on. Plain data. */
+
+/* DWARF register numbers of x86-64 (psABI 1.0, figure 3.36); 16 is the return address column. */
+enum reg {
+    REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP,
+    REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
+    REG_RIP, REG_N
+};
+
+struct regs {
+    uint64_t value[REG_N];
+    uint32_t known; /* bit 1 << REG_x: value is valid. A sleeper shows only RSP and RIP. */
+};
+
+enum thread_state {
+    STATE_CPU,  /* ran, or was ready to run */
+    STATE_WAIT, /* blocked, or found inside a blocking call at its stop */
+    STATE_N
+};
+
+enum snapshot_source { SOURCE_ASLEEP, SOURCE_STOPPED };
+
+enum {
+    SNAPSHOT_RED_ZONE_BYTES = 128,         /* psABI: below RSP, may be used by leaf functions */
+    SNAPSHOT_STACK_MAX_BYTES = 1024 * 1024 /* no more is ever copied */
+};
+
+struct snapshot {
+    pid_t pid, tid;
+    enum thread_state state;
+    enum snapshot_source source;
+    int64_t syscall; /* number of the system call that it is in; -1 none */
+    struct regs regs;
+    uint64_t stack_addr;  /* of the first byte: RSP less the red zone, or 0 */
+    size_t stack_bytes;   /* may be 0 */
+    const uint8_t *stack; /* borrowed from whoever captured or loaded it */
+    bool stack_cut;       /* the mapping has more bytes above than were copied */
+};
+
+#endif

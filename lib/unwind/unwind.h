@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef UNWIND_UNWIND_H
+#define UNWIND_UNWIND_H
+
+#include "target/mappings.h"
+#include "target/snapshot.h"
+
+/*
+ * A snapshot and the mappings go in, the stack's addresses come out. Nothing live is read: memory is
+ * the snapshot's copy of the stack and the modules' files, whatever else is asked for is not there.
+ */
+
+/* How a frame was found from the one below it (the leaf: from the registers). */
+enum frame_how {
+    FRAME_LEAF,
+    FRAME_CFI,           /* DWARF call frame information, through libunwind */
+    FRAME_SIGNAL,        /* the code that a signal interrupted: exact, like a leaf */
+    FRAME_FRAME_POINTER, /* code without CFI, by the saved RBP */
+};
+
+struct frame {
+    uint64_t addr;      /* FRAME_LEAF and FRAME_SIGNAL: the instruction; else the return address */
+    enum frame_how how; /* names are looked up at addr - 1 for return addresses */
+};
+
+enum stack_end {
+    STACK_COMPLETE,   /* reached the thread's first function: undefined return address, or RBP 0 */
+    STACK_CUT,        /* needs stack bytes above those copied */
+    STACK_NO_CFI,     /* code without CFI, and no valid frame pointer chain */
+    STACK_NO_REG,     /* a register that the snapshot does not hold (a sleeper's RBP, say) */
+    STACK_BAD,        /* CFI or stack contents make no sense (CFA does not grow, RA in no code) */
+    STACK_TOO_DEEP,   /* more than UNWIND_FRAMES_MAX */
+    STACK_UNMAPPED,   /* an address that no mapping covers: miss_addr; read the mappings, try again */
+};
+
+enum { UNWIND_FRAMES_MAX = 1024 };
+
+struct stack {
+    struct frame frames[UNWIND_FRAMES_MAX]; /* leaf first */
+    size_t n;                               /* at least 1: the leaf */
+    enum stack_end end;
+    uint64_t miss_addr; /* STACK_UNMAPPED */
+    uint64_t cut_bytes; /* STACK_CUT: how many bytes beyond the copy the next word lies, at least 8 */
+};
+
+/* One for each process; holds the cache of what libunwind has parsed. Not for several threads. */
+struct unwinder *unwinder_new(void);
+void unwinder_free(struct unwinder *u);
+
+/* Must be called after any change of the mappings other than an addition (exec, dlclose). */
+void unwinder_forget(struct unwinder *u);
+
+/* Always fills *ret_stack, with at least the leaf; how far it got is in ret_stack->end. */
+void unwinder_walk(struct unwinder *u, const struct snapshot *snap, const struct mappings *maps,
+                   struct stack *ret_stack);
+
+#endif
