@@ -14,8 +14,12 @@
  * The counts. One trie of stacks, root first, over interned frames; hits are kept per stack,
  * thread and state. Frames are numbers here: whoever adds them names them afterwards.
  * Bounded: past the limits new stacks fold into their nearest known parent, new threads into one
- * called "[other]", and the profile counts how many samples that touched.
+ * called "[other]", and the profile counts how many samples that touched. Where the tallies
+ * outgrow limits.nodes the stack is kept and the hits go to the thread "[other]".
  */
+
+/* Reserved: no frame. Called "[other]"; a stack is cut before it. Tallies of the root show it. */
+enum { PROFILE_NO_FRAME = 0 };
 
 enum profile_state { PROFILE_CPU, PROFILE_WAIT, PROFILE_STATES };
 
@@ -30,11 +34,11 @@ struct profile_frame {
     uint64_t address; /* the adder's key: the address within it */
     /* what it is called; several frames may have the same */
     enum frame_kind kind;
-    uint32_t function; /* "crunch", "0x3f1a", "[futex]", "unknown" */
+    uint32_t function;     /* "crunch", "0x3f1a", "[futex]", "unknown" */
     uint32_t linkage_name; /* mangled; may be 0 */
-    uint32_t module;   /* "app", "libc.so.6"; 0 where there is none */
-    uint32_t file;     /* source file; 0 where not known */
-    uint32_t line;     /* 0 where not known */
+    uint32_t module;       /* "app", "libc.so.6"; 0 where there is none */
+    uint32_t file;         /* source file; 0 where not known */
+    uint32_t line;         /* 0 where not known */
 };
 
 struct profile_node {
@@ -52,6 +56,7 @@ struct profile_tally {
     uint32_t node; /* the leaf */
     uint32_t thread;
     enum profile_state state;
+    bool folded; /* the stack was longer; a limit cut it */
     uint64_t hits;
 };
 
@@ -65,7 +70,7 @@ enum loss {
     LOSS_REFUSED,     /* "refused" */
     LOSS_NO_STOP,     /* "did not stop": in the kernel for too long */
     LOSS_UNREADABLE,  /* "unreadable": its state or memory could not be read */
-    LOSS_MOVED,       /* "moved": woke each time it was copied asleep, and stops were not allowed */
+    LOSS_NOT_STOPPED, /* "not stopped": it ran, stops were not allowed; under [not stopped] too */
     LOSS_N
 };
 const char *loss_name(enum loss loss);
@@ -73,13 +78,14 @@ const char *loss_name(enum loss loss);
 /* What the profiling cost. */
 struct profile_cost {
     uint64_t stops, stop_ns_sum, stop_ns_max;
-    uint64_t calls_disturbed;  /* interrupted system calls that were not put back */
-    uint64_t calls_repaired;   /* those put back */
-    uint64_t target_cpu_ns;    /* the target's own running time while sampled */
+    uint64_t calls_disturbed; /* interrupted system calls that were not put back */
+    uint64_t calls_repaired;  /* those put back */
+    uint64_t target_cpu_ns;   /* the target's own running time while sampled */
     uint64_t profiler_cpu_ns;
     uint64_t profiler_peak_bytes; /* resident */
 };
 
+/* 0: the default, see profile_new(). */
 struct profile_limits {
     size_t nodes, frames, threads, string_bytes;
 };
@@ -94,17 +100,19 @@ struct profile {
     struct intern *strings; /* owned */
     struct map by_frame, by_node, by_thread, by_tally;
     struct profile_limits limits;
+    uint32_t other_thread; /* index of "[other]"; UINT32_MAX until a limit asks for it */
 
     /* what the head of a report tells */
-    uint32_t title;        /* "pid 4242 (app)", or "pids 4242,4243" */
-    uint32_t mode;         /* "wall clock" or "CPU" */
+    uint32_t title; /* "pid 4242 (app)", or "pids 4242,4243" */
+    uint32_t mode;  /* "wall clock" or "CPU" */
     uint64_t interval_ns;
-    uint64_t duration_ns;  /* sampled; pauses excluded */
+    uint64_t duration_ns; /* sampled; pauses excluded */
     uint64_t ticks, ticks_missed;
     uint64_t threads_seen;
     uint64_t lost[LOSS_N];
     uint64_t truncated;    /* samples whose stack did not reach its thread's first function */
-    uint64_t folded;       /* samples that a limit touched */
+    uint64_t folded;       /* samples whose stack a limit cut: SELF fell on a caller */
+    uint64_t unattributed; /* samples that a limit put under the thread "[other]" */
     bool cpu_only;
     struct profile_cost cost;
 };
@@ -113,10 +121,13 @@ struct profile {
 struct profile *profile_new(const struct profile_limits *limits);
 void profile_free(struct profile *p);
 
-/* The frame with this key, added nameless (KIND_UNKNOWN, function 0) if new. */
+/*
+ * The frame with this key, added nameless (KIND_UNKNOWN, function 0) if new. PROFILE_NO_FRAME past
+ * the limit.
+ */
 uint32_t profile_frame(struct profile *p, uint64_t space, uint64_t address);
 
-/* Renames the thread if the name has changed. */
+/* The thread with these numbers, added if new. Renames it if the name has changed. */
 uint32_t profile_thread(struct profile *p, pid_t pid, pid_t tid, const char *name);
 
 /*
@@ -131,7 +142,10 @@ void profile_hit(struct profile *p, uint32_t tally, uint64_t hits);
 /* Sum of hits in a state. */
 uint64_t profile_samples(const struct profile *p, enum profile_state state);
 
-/* Drops counts and losses, keeps frames, nodes and the adder's tally numbers. */
+/*
+ * Drops what was counted: hits, losses, ticks, duration and cost. Keeps frames, nodes, threads (and
+ * threads_seen), and the adder's tally numbers.
+ */
 void profile_reset(struct profile *p);
 
 #endif

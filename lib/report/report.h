@@ -13,9 +13,9 @@ enum report_sort { SORT_SELF, SORT_TOTAL, SORT_NAME };
 
 struct report_options {
     enum report_sort sort;
-    size_t top;          /* functions per block; 0: all */
-    double min_percent;  /* of the block's samples, by TOTAL; 0: all */
-    bool threads;        /* blocks (text) and rows (tsv) per thread */
+    size_t top;         /* functions per block; 0: all */
+    double min_percent; /* of the block's samples, by TOTAL; 0: all */
+    bool threads;       /* blocks (text) and rows (tsv) per thread */
     bool full_paths;
     bool color;
     size_t width;        /* columns to cut lines to; 0: never cut */
@@ -36,12 +36,22 @@ struct report_table {
     uint64_t samples; /* of the block */
 };
 
-/* thread: index of a profile_thread, or UINT32_MAX for all. Rows are merged by state, kind, function and module. */
+/*
+ * thread: index of a profile_thread, or UINT32_MAX for all. Rows are merged by kind, function and
+ * module; those without a module, such as Python's, by kind, function, file and line. Where merged
+ * frames differ in their file or line, the row has none.
+ * Recursion counts once: a stack main > f > f with 3 hits gives f SELF 3, TOTAL 3.
+ */
 void report_table_make(const struct profile *p, enum profile_state state, uint32_t thread,
                        enum report_sort sort, struct report_table *ret_table);
 void report_table_release(struct report_table *t);
 
-/* Writers: 0, or -EIO where the stream has failed (errno says why). They flush. */
+/*
+ * Writers: 0, or -EIO where the stream has failed (errno says why). They flush.
+ * folded writes plain stacks: both states of a stack in one line, Python frames as
+ * "name (file:line)", all others as the function alone. Where the samples are of several processes
+ * each stack begins with "name (pid N)".
+ */
 int report_text(const struct profile *p, const struct report_options *opt, FILE *out);
 int report_tsv(const struct profile *p, const struct report_options *opt, FILE *out);
 int report_folded(const struct profile *p, const struct report_options *opt, FILE *out);

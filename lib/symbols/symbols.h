@@ -10,38 +10,46 @@
 #include "target/module.h"
 
 /*
- * Addresses become names, after the sampling. Sources for a module, the first that has a symbol at the
- * address wins: .symtab of the mapped file, .symtab of its separate debug file by build-id
- * (DEBUG_DIR/.build-id/ab/cdef.debug), .dynsym of the mapped file.
+ * Addresses become names, after the sampling. Sources for a module, the first that has a symbol at
+ * the address wins: .symtab of the mapped file, .symtab of its separate debug file by build-id
+ * (DEBUG_DIR/.build-id/ab/cdef.debug), .dynsym of the mapped file, its procedure linkage table
+ * ("malloc@plt"; "[plt]" for an entry that no relocation names).
+ * Each is read when first needed; names are read from the file one by one. For one thread.
  */
 
 enum demangle { DEMANGLE_SIMPLE, DEMANGLE_FULL, DEMANGLE_NONE };
 
 struct symbols_options {
-    enum demangle demangle; /* full: with return and template types as libiberty's DMGL_VERBOSE-less
-                               default with parameters; simple: without parameters; none: as linked */
-    const char *debug_dir;  /* NULL: /usr/lib/debug */
+    enum demangle
+        demangle;          /* full: with return and template types as libiberty's DMGL_VERBOSE-less
+                              default with parameters; simple: without parameters; none: as linked */
+    const char *debug_dir; /* NULL: /usr/lib/debug; copied */
 };
 
+/* The modules that it is asked about must outlive it. */
 struct symbols *symbols_new(const struct symbols_options *opt);
 void symbols_free(struct symbols *s);
 
 struct symbol {
-    const char *name;   /* demangled; borrowed, lives as long as the struct symbols */
-    const char *linkage_name; /* as in the symbol table; borrowed */
-    uint64_t vaddr;     /* where the function begins */
-    uint64_t bytes;     /* its size; 0 where the table does not say */
+    /* Demangled, and without what compilers append to a function's pieces (".cold", ".part.0",
+     * ...), whose hits are the function's; borrowed, lives as long as the struct symbols. */
+    const char *name;
+    const char *linkage_name; /* as in the symbol table, less its version; borrowed */
+    uint64_t vaddr;           /* where the function, or the piece, begins */
+    uint64_t bytes;           /* its size; 0 where the table does not say */
 };
 
 /*
  * The function that covers vaddr. Where several symbols start at the same place the choice is
- * deterministic (global before weak before local, then the shorter, then the smaller name).
- * Symbols of size 0 (assembly) reach to the next symbol of their section.
- * 0, -ENODATA where no symbol covers it, -EBADMSG where the file can't be read as ELF.
+ * deterministic: the default version before others, fewest leading underscores ("poll", not
+ * "__poll"), global before weak before local, then the shorter, then the smaller name. Symbols of
+ * size 0 (assembly) reach to the next symbol of their section. 0, -ENODATA where no symbol covers
+ * it, -EBADMSG where the file can't be read as ELF.
  */
 int symbols_find(struct symbols *s, struct module *m, uint64_t vaddr, struct symbol *ret_symbol);
 
-/* Demangles any symbol (C++, Rust legacy and v0, D); the result is borrowed as above. */
+/* Demangles any symbol (C++, Rust legacy and v0, D) as the options say and cuts suffixes as above;
+ * the result is borrowed as above. */
 const char *symbols_demangle(struct symbols *s, const char *linkage_name);
 
 /* Of the module's name sources, for "what would name the unnamed": "" where all is well, else one
@@ -50,8 +58,9 @@ void symbols_advice(struct symbols *s, struct module *m, char *buf, size_t buf_b
 
 /*
  * A JIT's /tmp/perf-PID.map: "START SIZE NAME" with hexadecimal numbers (Linux
- * tools/perf/Documentation/jit-interface.txt). Text of up to 256 MiB and 4 M symbols; malformed lines are
- * skipped and counted. Later lines win where ranges overlap: JITs reuse memory.
+ * tools/perf/Documentation/jit-interface.txt). Text of up to 256 MiB and 4 M symbols; malformed
+ * lines and a last line without its newline (half-written) are skipped and counted. Later lines win
+ * where ranges overlap: JITs reuse memory. The text may go when the call returns.
  */
 struct perfmap;
 struct perfmap *perfmap_parse(const char *text, size_t bytes);

@@ -10,15 +10,15 @@
 /* One thread at one moment: what capture produces and everything after it works on. Plain data. */
 
 /* DWARF register numbers of x86-64 (psABI 1.0, figure 3.36); 16 is the return address column. */
-enum reg {
-    REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP,
-    REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
-    REG_RIP, REG_N
+enum dwarf_reg {
+    DWREG_RAX, DWREG_RDX, DWREG_RCX, DWREG_RBX, DWREG_RSI, DWREG_RDI, DWREG_RBP, DWREG_RSP,
+    DWREG_R8, DWREG_R9, DWREG_R10, DWREG_R11, DWREG_R12, DWREG_R13, DWREG_R14, DWREG_R15,
+    DWREG_RIP, DWREG_N
 };
 
 struct regs {
-    uint64_t value[REG_N];
-    uint32_t known; /* bit 1 << REG_x: value is valid. A sleeper shows only RSP and RIP. */
+    uint64_t value[DWREG_N];
+    uint32_t known; /* bit 1 << DWREG_x: value is valid. A sleeper shows only RSP and RIP. */
 };
 
 enum thread_state {

@@ -6,8 +6,9 @@
 #include "target/snapshot.h"
 
 /*
- * A snapshot and the mappings go in, the stack's addresses come out. Nothing live is read: memory is
- * the snapshot's copy of the stack and the modules' files, whatever else is asked for is not there.
+ * A snapshot and the mappings go in, the stack's addresses come out. Nothing live is read: memory
+ * is the snapshot's copy of the stack and the modules' files, whatever else is asked for is not
+ * there.
  */
 
 /* How a frame was found from the one below it (the leaf: from the registers). */
@@ -24,13 +25,13 @@ struct frame {
 };
 
 enum stack_end {
-    STACK_COMPLETE,   /* reached the thread's first function: undefined return address, or RBP 0 */
-    STACK_CUT,        /* needs stack bytes above those copied */
-    STACK_NO_CFI,     /* code without CFI, and no valid frame pointer chain */
-    STACK_NO_REG,     /* a register that the snapshot does not hold (a sleeper's RBP, say) */
-    STACK_BAD,        /* CFI or stack contents make no sense (CFA does not grow, RA in no code) */
-    STACK_TOO_DEEP,   /* more than UNWIND_FRAMES_MAX */
-    STACK_UNMAPPED,   /* an address that no mapping covers: miss_addr; read the mappings, try again */
+    STACK_COMPLETE, /* reached the thread's first function: undefined return address, or RBP 0 */
+    STACK_CUT,      /* needs stack bytes above those copied */
+    STACK_NO_CFI,   /* code without CFI, and no valid frame pointer chain */
+    STACK_NO_REG,   /* a register that the snapshot does not hold (a sleeper's RBP, say) */
+    STACK_BAD,      /* CFI or stack contents make no sense (CFA does not grow, RA in no code) */
+    STACK_TOO_DEEP, /* more than UNWIND_FRAMES_MAX */
+    STACK_UNMAPPED, /* an address that no mapping covers: miss_addr; read the mappings, try again */
 };
 
 enum { UNWIND_FRAMES_MAX = 1024 };
@@ -40,7 +41,8 @@ struct stack {
     size_t n;                               /* at least 1: the leaf */
     enum stack_end end;
     uint64_t miss_addr; /* STACK_UNMAPPED */
-    uint64_t cut_bytes; /* STACK_CUT: how many bytes beyond the copy the next word lies, at least 8 */
+    uint64_t
+        cut_bytes; /* STACK_CUT: how many bytes beyond the copy the next word lies, at least 8 */
 };
 
 /* One for each process; holds the cache of what libunwind has parsed. Not for several threads. */

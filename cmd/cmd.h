@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CMD_CMD_H
+#define CMD_CMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "report/report.h"
+#include "session/session.h"
+
+/* What all subcommands share: exit codes, options, messages, output. */
+enum exit_code {
+    EXIT_DONE = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_NO_PROCESS = 3,
+    EXIT_NOT_PERMITTED = 4,
+    EXIT_NO_SAMPLES = 5,
+    EXIT_LAUNCH_FAILED = 125,
+    EXIT_CANNOT_EXECUTE = 126,
+    EXIT_NOT_FOUND = 127,
+};
+
+enum color_when { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
+
+enum { IDS_MAX = 256 };
+
+struct options {
+    pid_t pids[IDS_MAX], tids[IDS_MAX];
+    size_t n_pids, n_tids;
+    char **command; /* of argv; NULL where a process is attached to */
+    struct session_options session;
+    struct report_options report;
+    enum color_when color;
+    bool quiet, verbose;
+    const char *output; /* NULL: stdout */
+    const char *format; /* NULL: by the suffix of output, else text */
+    const char *save, *replay;
+    bool help, version;
+};
+
+/* Which options a subcommand takes. */
+enum option_set { OPTIONS_SAMPLE = 1, OPTIONS_PRINT = 2, OPTIONS_DUMP = 4 };
+
+/* Fills opt; false after a message about what is wrong with the command line. argv[0] is the name of
+ * the program or of the subcommand. */
+bool options_parse(struct options *opt, int argc, char **argv, unsigned sets);
+
+int sample_main(int argc, char **argv);
+int dump_main(int argc, char **argv);
+
+void help_print(FILE *out);
+void help_dump(FILE *out);
+int help_main(int argc, char **argv);
+void version_print(void);
+
+/* "oxprof: ..." on stderr, as one line. */
+void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Opens every target of opt; an exit code, after a message. */
+int add_targets(struct session *s, const struct options *opt);
+int exit_of_error(int rc);
+
+/*
+ * A report's way out. Regular files are written beside their place and renamed over it, so that no
+ * half-written one is ever seen; FIFOs and devices are written straight. 0 or a negative errno.
+ */
+int output_report(const struct options *opt, const struct profile *p, FILE *fallback,
+                  struct error *err);
+/* Says now, not after minutes of sampling, that the report can't be written. */
+int output_check(const struct options *opt, struct error *err);
+
+/* Raises the limit of open files, as each thread needs some; no core dumps with others' memory. */
+void limits_prepare(void);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd.h"
+
+static const char usage[] =
+    "usage: oxprof [OPTIONS] -p PID[,PID...]     sample running processes, print the report\n"
+    "       oxprof [OPTIONS] -- CMD [ARG...]     run CMD, sample it, print the report at its end\n"
+    "       oxprof dump -p PID                   every thread's stack once\n"
+    "       oxprof help [COMMAND]                the manual page\n"
+    "\n"
+    "What to sample:\n"
+    "  -p, --pid PID[,PID]   processes           -t, --tid TID[,TID]  only these threads\n"
+    "      --children        and what they fork      --mode wall|cpu  all threads, or running ones\n"
+    "  -r, --rate HZ         default 100         -i, --interval TIME  0.1ms to 10s, instead of -r\n"
+    "  -d, --duration TIME   as 5s, 500ms, 2m        --samples N      enough is enough\n"
+    "      --start-paused    until SIGUSR2           --capture auto|stop|nostop\n"
+    "\n"
+    "What to print:\n"
+    "  -o, --output FILE     default: stdout     -f, --format text|tsv|folded\n"
+    "      --sort self|total|name                -N, --top N          functions per block\n"
+    "      --min-percent P   of the block            --threads        each thread apart\n"
+    "      --demangle full|simple|none               --full-paths     of source files\n"
+    "      --color auto|always|never             -q, --quiet  -v, --verbose\n"
+    "  -h, --help            this text           -V, --version\n"
+    "\n"
+    "Signals: INT ends and reports; USR1 reports so far; USR2 pauses and resumes.\n"
+    "\n"
+    "Examples:\n"
+    "  oxprof -d 5 -p 4711                       five seconds of a running service\n"
+    "  oxprof -p $(pgrep -d, nginx) -N 20        all its processes, until Ctrl-C\n"
+    "  oxprof -o job.folded -- ./job --fast      a command from start to end, for flame graphs\n";
+
+static const char dump_usage[] =
+    "usage: oxprof dump -p PID [-t TID] [--capture auto|nostop] [--demangle full|simple|none]\n"
+    "       oxprof dump -p PID --save FILE       keep the snapshots, for a bug report\n"
+    "       oxprof dump --replay FILE            show the stacks of such a file\n"
+    "\n"
+    "Prints every thread once: its name, what it does, and its stack, innermost function first.\n";
+
+void help_print(FILE *out)
+{
+    fputs(usage, out);
+}
+
+void help_dump(FILE *out)
+{
+    fputs(dump_usage, out);
+}
+
+void version_print(void)
+{
+    printf("oxprof %s\n-perf -python -debuginfod\n", OX_VERSION);
+}
+
+int help_main(int argc, char **argv)
+{
+    static const char *const pages[][2] = {{"", "oxprof"}, {"dump", "oxprof-dump"}};
+    const char *topic = argc > 1 ? argv[1] : "";
+    for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
+        if (strcmp(topic, pages[i][0]))
+            continue;
+        execlp("man", "man", pages[i][1], (char *)NULL);
+        (i ? help_dump : help_print)(stdout); /* no man(1) here */
+        return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+    }
+    say("no help for that: the commands are dump and help");
+    return EXIT_USAGE;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdarg.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/escape.h"
+#include "cmd.h"
+
+static const struct command {
+    const char *name;
+    int (*main)(int argc, char **argv);
+} commands[] = {
+    {"dump", dump_main},
+    {"help", help_main},
+};
+
+void say(const char *fmt, ...)
+{
+    char text[2048];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "oxprof: %s\n", text);
+}
+
+void limits_prepare(void)
+{
+    struct rlimit files, core = {0};
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    setrlimit(RLIMIT_CORE, &core);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        help_print(stderr);
+        return EXIT_USAGE;
+    }
+    for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+        if (!strcmp(argv[1], commands[i].name))
+            return commands[i].main(argc - 1, argv + 1);
+    if (argv[1][0] != '-') {
+        char name[300];
+        escape_text(name, sizeof(name), argv[1], NULL);
+        say("unknown command '%s' (to run a program: oxprof -- %s)", name, name);
+        return EXIT_USAGE;
+    }
+    return sample_main(argc, argv);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/escape.h"
+#include "base/mem.h"
+#include "cmd.h"
+
+static report_writer *writer_of(const struct options *opt)
+{
+    const char *dot = opt->output ? strrchr(opt->output, '.') : NULL;
+    report_writer *by_suffix = dot ? report_find(dot + 1) : NULL;
+    if (opt->format)
+        return report_find(opt->format);
+    return by_suffix ? by_suffix : report_find("text");
+}
+
+static int failed(const struct options *opt, int rc, struct error *err)
+{
+    char name[600];
+    escape_text(name, sizeof(name), opt->output ? opt->output : "standard output", NULL);
+    return error_set(err, rc, "the report can't be written to %s: %s", name, strerror(-rc));
+}
+
+/* A link there may have been planted to have us overwrite what it points to. */
+static bool planted_link(const char *path)
+{
+    struct stat link, dir;
+    char *copy OX_FREE = mem_strdup(path);
+    if (lstat(path, &link) < 0 || !S_ISLNK(link.st_mode) || stat(dirname(copy), &dir) < 0)
+        return false;
+    return (dir.st_mode & S_IWOTH) && link.st_uid != geteuid();
+}
+
+static bool written_straight(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+/* The file that path leads to: a rename over a symbolic link would replace the link. */
+static char *real_place(const char *path)
+{
+    char *real = realpath(path, NULL);
+    return real ? real : mem_strdup(path);
+}
+
+static int write_beside(const struct options *opt, const struct profile *p, report_writer *writer)
+{
+    char *place OX_FREE = real_place(opt->output);
+    char *temporary OX_FREE = mem_printf("%s.XXXXXX", place);
+    int fd = mkostemp(temporary, O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    mode_t mask = umask(0);
+    umask(mask);
+    FILE *out = fdopen(fd, "w");
+    int rc = !out ? -errno : writer(p, &opt->report, out) < 0 ? -errno : 0;
+    if (rc == 0 && fchmod(fd, 0666 & ~mask) < 0)
+        rc = -errno;
+    if (out && fclose(out) != 0 && rc == 0)
+        rc = -errno;
+    if (rc == 0 && rename(temporary, place) < 0)
+        rc = -errno;
+    if (rc < 0)
+        unlink(temporary);
+    return rc;
+}
+
+static int write_straight(const struct options *opt, const struct profile *p, report_writer *writer)
+{
+    FILE *out = fopen(opt->output, "we");
+    if (!out)
+        return -errno;
+    int rc = writer(p, &opt->report, out) < 0 ? -errno : 0;
+    if (fclose(out) != 0 && rc == 0)
+        rc = -errno;
+    return rc;
+}
+
+int output_report(const struct options *opt, const struct profile *p, FILE *fallback,
+                  struct error *err)
+{
+    report_writer *writer = writer_of(opt);
+    int rc;
+    if (!opt->output)
+        rc = writer(p, &opt->report, fallback) < 0 ? -errno : 0;
+    else if (planted_link(opt->output))
+        return error_set(err, -ELOOP, "%s is another user's symbolic link in a folder that everybody may "
+                                      "write to: name another file", opt->output);
+    else if (written_straight(opt->output))
+        rc = write_straight(opt, p, writer);
+    else
+        rc = write_beside(opt, p, writer);
+    return rc < 0 ? failed(opt, rc, err) : 0;
+}
+
+int output_check(const struct options *opt, struct error *err)
+{
+    if (!opt->output || written_straight(opt->output))
+        return 0;
+    char *copy OX_FREE = mem_strdup(opt->output);
+    const char *dir = dirname(copy);
+    struct stat st;
+    if (stat(dir, &st) < 0)
+        return failed(opt, -errno, err);
+    if (!S_ISDIR(st.st_mode))
+        return failed(opt, -ENOTDIR, err);
+    return access(dir, W_OK) < 0 ? failed(opt, -errno, err) : 0;
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/escape.h"
+#include "capture/launcher.h"
+#include "cmd.h"
+#include "loop.h"
+#include "progress.h"
+#include "target/proctext.h"
+
+/* One run of `oxprof -p` or `oxprof -- CMD`. */
+struct run {
+    struct options opt;
+    struct loop loop;
+    struct guardian guardian;
+    struct launcher launcher; /* pid 0: attached */
+    struct session *session;
+    struct progress progress;
+    size_t warnings_shown;
+    bool stop_asked; /* by the user or the time: sampling has ended */
+};
+
+int exit_of_error(int rc)
+{
+    switch (rc) {
+    case -ESRCH:
+        return EXIT_NO_PROCESS;
+    case -EPERM:
+    case -EACCES:
+        return EXIT_NOT_PERMITTED;
+    default:
+        return EXIT_FAILED;
+    }
+}
+
+/* The process of a thread: /proc/TID/status works for any thread, and its Tgid says whose it is. */
+static int pid_of_tid(pid_t tid, pid_t *ret_pid, struct error *err)
+{
+    char path[64], text[8192];
+    struct proc_status status;
+    snprintf(path, sizeof(path), "/proc/%d/status", tid);
+    FILE *f = fopen(path, "re");
+    size_t n = f ? fread(text, 1, sizeof(text), f) : 0;
+    if (f)
+        fclose(f);
+    if (!n || proctext_status(text, n, &status) < 0 || !status.tgid)
+        return error_set(err, -ESRCH, "no thread %d: it has ended, or the number is wrong", tid);
+    *ret_pid = status.tgid;
+    return 0;
+}
+
+int add_targets(struct session *s, const struct options *opt)
+{
+    struct error err;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < opt->n_pids; i++)
+        rc = session_add(s, opt->pids[i], 0, &err);
+    for (size_t i = 0; rc == 0 && i < opt->n_tids; i++) {
+        pid_t pid;
+        rc = pid_of_tid(opt->tids[i], &pid, &err);
+        if (rc == 0)
+            rc = session_add(s, pid, opt->tids[i], &err);
+    }
+    if (rc == 0)
+        return EXIT_DONE;
+    say("%s", err.text);
+    return exit_of_error(rc);
+}
+
+static void show_warnings(struct run *r)
+{
+    const char *text;
+    for (; (text = session_warning(r->session, r->warnings_shown)); r->warnings_shown++) {
+        progress_clear(&r->progress);
+        if (!r->opt.quiet)
+            say("%s", text);
+    }
+}
+
+static void prepare_terminal(struct options *opt)
+{
+    struct winsize size;
+    bool terminal = !opt->output && isatty(STDOUT_FILENO);
+    opt->report.color = opt->color == COLOR_ALWAYS || (opt->color == COLOR_AUTO && terminal);
+    if (!terminal || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || !size.ws_col)
+        return;
+    opt->report.width = size.ws_col;
+    opt->report.height = opt->report.top ? 0 : size.ws_row;
+}
+
+/* On SIGUSR1: the report so far, which must not mix with the command's output. */
+static void report_so_far(struct run *r)
+{
+    struct error err;
+    progress_clear(&r->progress);
+    if (output_report(&r->opt, session_profile(r->session), stderr, &err) < 0)
+        say("%s", err.text);
+}
+
+static void toggle_pause(struct run *r)
+{
+    if (session_paused(r->session))
+        session_resume(r->session);
+    else
+        session_pause(r->session);
+    progress_event(&r->progress, session_paused(r->session) ? "paused (SIGUSR2 resumes)" : "resumed");
+}
+
+/* Ctrl-Z: never with a thread of the target in hand. */
+static void suspend(struct run *r)
+{
+    for (int i = 0; i < 100 && session_stopping(r->session); i++) {
+        loop_wait(&r->loop, clock_now_ns() + 1000 * 1000);
+        session_collect(r->session);
+    }
+    progress_clear(&r->progress);
+    raise(SIGSTOP);
+}
+
+static void handle_signal(struct run *r, int sig)
+{
+    bool launched = r->launcher.pid > 0;
+    switch (sig) {
+    case SIGCHLD:
+        session_collect(r->session);
+        break;
+    case SIGUSR1:
+        report_so_far(r);
+        break;
+    case SIGUSR2:
+        toggle_pause(r);
+        break;
+    case SIGTSTP:
+    case SIGTTIN:
+    case SIGTTOU:
+        suspend(r);
+        break;
+    case SIGINT:
+    case SIGQUIT: /* from the terminal, to the command too: it decides */
+        r->stop_asked |= !launched;
+        break;
+    case SIGTERM:
+    case SIGHUP:
+        if (launched)
+            kill(r->launcher.pid, sig);
+        r->stop_asked |= !launched;
+        break;
+    default:
+        break;
+    }
+}
+
+static bool child_runs(const struct run *r)
+{
+    int status;
+    return r->launcher.pid > 0 && !session_child_status(r->session, &status);
+}
+
+static void sample(struct run *r)
+{
+    while (!r->stop_asked || child_runs(r)) {
+        int sig = loop_wait(&r->loop, session_next_ns(r->session));
+        if (sig)
+            handle_signal(r, sig);
+        if (clock_now_ns() >= session_next_ns(r->session) || !sig)
+            session_tick(r->session);
+        if (!r->stop_asked && session_finished(r->session) && !child_runs(r))
+            break;
+        if (session_finished(r->session))
+            session_finish(r->session);
+        show_warnings(r);
+        progress_update(&r->progress, session_samples(r->session), session_paused(r->session));
+    }
+    session_finish(r->session);
+}
+
+/* How the command ended, as the shell would say it. */
+static int exit_of_child(const struct run *r)
+{
+    int status = 0;
+    if (!session_child_status(r->session, &status))
+        return EXIT_LAUNCH_FAILED;
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int report(struct run *r)
+{
+    struct error err;
+    bool launched = r->launcher.pid > 0;
+    int done = launched ? exit_of_child(r) : EXIT_DONE;
+    struct profile *p = session_profile(r->session);
+    show_warnings(r);
+    progress_end(&r->progress, session_samples(r->session));
+    guardian_end(&r->guardian);
+    if (!session_samples(r->session) && !launched) {
+        say("no samples: %s", session_paused(r->session) ? "it stayed paused (SIGUSR2 resumes)"
+                                                         : "the target ended, or nothing ran, too soon");
+        return EXIT_NO_SAMPLES;
+    }
+    if (!launched)
+        loop_end(&r->loop);
+    if (output_report(&r->opt, p, stdout, &err) == 0)
+        return done;
+    say("%s", err.text);
+    return launched ? EXIT_LAUNCH_FAILED : EXIT_FAILED;
+}
+
+static int launch(struct run *r)
+{
+    struct error err;
+    struct sigaction by_default = {.sa_handler = SIG_DFL};
+    if (launcher_start(&r->launcher, r->opt.command, &r->loop.inherited, &err) < 0) {
+        say("%s", err.text);
+        return EXIT_LAUNCH_FAILED;
+    }
+    sigaction(SIGCHLD, &by_default, NULL);
+    limits_prepare();
+    r->session = session_new(&r->opt.session, &r->guardian);
+    session_start(r->session);
+    int rc = launcher_go(&r->launcher, r->opt.command[0], &err);
+    if (rc < 0) {
+        say("%s", err.text);
+        return rc == -ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE;
+    }
+    session_set_child(r->session, r->launcher.pid);
+    rc = session_add(r->session, r->launcher.pid, 0, &err);
+    /* It may have ended already; anything else is told, and the command runs on unprofiled. */
+    if (rc < 0 && rc != -ESRCH)
+        say("%s", err.text);
+    return EXIT_DONE;
+}
+
+static int attach(struct run *r)
+{
+    struct sigaction by_default = {.sa_handler = SIG_DFL};
+    sigaction(SIGCHLD, &by_default, NULL);
+    limits_prepare();
+    r->session = session_new(&r->opt.session, &r->guardian);
+    int code = add_targets(r->session, &r->opt);
+    if (code == EXIT_DONE)
+        session_start(r->session);
+    return code;
+}
+
+static int check_usage(const struct options *opt)
+{
+    bool ids = opt->n_pids || opt->n_tids;
+    if (ids && opt->command)
+        say("either -p or a command, not both");
+    else if (!ids && !opt->command)
+        say("nothing to sample: -p PID, or -- CMD (see oxprof --help)");
+    else
+        return EXIT_DONE;
+    return EXIT_USAGE;
+}
+
+static int run(struct run *r)
+{
+    struct error err;
+    bool launched = r->opt.command != NULL;
+    if (output_check(&r->opt, &err) < 0) {
+        say("%s", err.text);
+        return launched ? EXIT_LAUNCH_FAILED : EXIT_FAILED;
+    }
+    prctl(PR_SET_TIMERSLACK, 1); /* ns; 50,000 is the default */
+    loop_begin(&r->loop);
+    int rc = guardian_start(&r->guardian);
+    if (rc < 0) {
+        say("can't start the guardian process: %s", strerror(-rc));
+        return launched ? EXIT_LAUNCH_FAILED : EXIT_FAILED;
+    }
+    int code = launched ? launch(r) : attach(r);
+    if (code == EXIT_DONE) {
+        progress_begin(&r->progress, &r->opt, launched);
+        sample(r);
+        code = report(r);
+    }
+    guardian_end(&r->guardian);
+    session_free(r->session);
+    launcher_release(&r->launcher);
+    return code;
+}
+
+int sample_main(int argc, char **argv)
+{
+    struct run r = {.launcher = {.go_fd = -1, .failed_fd = -1}};
+    if (!options_parse(&r.opt, argc, argv, OPTIONS_SAMPLE | OPTIONS_PRINT))
+        return EXIT_USAGE;
+    if (r.opt.help || r.opt.version) {
+        if (r.opt.help)
+            help_print(stdout);
+        else
+            version_print();
+        return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+    }
+    if (check_usage(&r.opt) != EXIT_DONE)
+        return EXIT_USAGE;
+    prepare_terminal(&r.opt);
+    return run(&r);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#include "capture/asleep.h"
+
+#include <errno.h>
+
+static bool find_memory(struct watch *w, uint64_t addr)
+{
+    uint64_t start, end;
+    bool anonymous;
+    if (addr >= w->memory_start && addr < w->memory_end)
+        return true;
+    w->memory_start = w->memory_end = 0;
+    /* A file's page may come from FUSE or a network and hang the reader for good. */
+    if (process_query_memory(w->process, addr, &start, &end, &anonymous) < 0 || !anonymous)
+        return false;
+    w->memory_start = start;
+    w->memory_end = end;
+    return true;
+}
+
+void asleep_copy_stack(struct watch *w, uint64_t sp, uint8_t *buf, struct snapshot *ret)
+{
+    ret->stack_addr = 0;
+    ret->stack_bytes = 0;
+    ret->stack = buf;
+    ret->stack_cut = false;
+    if (!find_memory(w, sp))
+        return;
+    uint64_t start = sp < SNAPSHOT_RED_ZONE_BYTES ? 0 : (sp - SNAPSHOT_RED_ZONE_BYTES) & ~7ull;
+    if (start < w->memory_start)
+        start = w->memory_start;
+    uint64_t room = w->memory_end - start;
+    size_t bytes = room < w->copy_bytes ? (size_t)room : w->copy_bytes;
+    ssize_t got = process_read(w->process, buf, bytes, start);
+    if (got <= 0) {
+        w->memory_start = w->memory_end = 0;
+        return;
+    }
+    ret->stack_addr = start;
+    ret->stack_bytes = (size_t)got;
+    ret->stack_cut = (size_t)got == bytes && room > bytes;
+}
+
+void asleep_want_more(struct watch *w, const struct snapshot *last, uint64_t more)
+{
+    uint64_t want = last->stack_bytes + more + last->stack_bytes / 2;
+    if (more > SNAPSHOT_STACK_MAX_BYTES || want > SNAPSHOT_STACK_MAX_BYTES)
+        want = SNAPSHOT_STACK_MAX_BYTES;
+    want = (want + 4095) & ~4095ull;
+    if (want > w->copy_bytes)
+        w->copy_bytes = (size_t)want;
+}
+
+int asleep_capture(struct watch *w, uint8_t *buf, struct snapshot *ret)
+{
+    struct proc_where where;
+    struct proc_run after;
+    int rc = thread_where(w->threads, w->process, w->thread, &where);
+    if (rc < 0)
+        return rc;
+    if (where.running)
+        return -EAGAIN;
+    /* lib/syscall.c of the kernel: all zero for a task whose stack is gone */
+    if (!where.sp && !where.pc)
+        return -ENODATA;
+    *ret = (struct snapshot){
+        .pid = w->process->pid,
+        .tid = w->thread->tid,
+        .state = STATE_WAIT,
+        .source = SOURCE_ASLEEP,
+        .syscall = where.syscall,
+        .regs.known = 1u << DWREG_RSP | 1u << DWREG_RIP,
+    };
+    ret->regs.value[DWREG_RSP] = where.sp;
+    ret->regs.value[DWREG_RIP] = where.pc;
+    asleep_copy_stack(w, where.sp, buf, ret);
+    rc = thread_run(w->threads, w->process, w->thread, &after);
+    if (rc < 0)
+        return rc;
+    bool slept = after.switches_in == w->run.switches_in;
+    w->run = after;
+    return slept ? 0 : -EBUSY;
+}

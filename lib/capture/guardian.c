@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+#include "capture/guardian.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "target/proctext.h"
+
+enum {
+    LOOK_MS = 20,
+    PATIENCE_NS = 100 * 1000 * 1000,  /* how long a stop may last */
+    STUCK_NS = 1000 * 1000 * 1000,    /* without a heartbeat, while a stop is open */
+};
+
+/* The guardian's own view; it lives in the guardian process only. */
+struct guard {
+    struct guardian_page *page;
+    pid_t sampler;
+    int sampler_fd, stat_fd;
+    uint64_t continued_ns, heartbeat, heartbeat_ns;
+};
+
+static void say(const char *text)
+{
+    if (write(STDERR_FILENO, text, strlen(text)) < 0)
+        return; /* nobody listens */
+}
+
+static char sampler_state(const struct guard *g)
+{
+    char text[1024];
+    struct proc_stat stat;
+    ssize_t n = pread(g->stat_fd, text, sizeof(text), 0);
+    return n > 0 && proctext_stat(text, (size_t)n, &stat) == 0 ? stat.state : '?';
+}
+
+static void kill_sampler(struct guard *g, const char *why)
+{
+    char text[256];
+    atomic_store(&g->page->killed, true);
+    syscall(SYS_pidfd_send_signal, g->sampler_fd, SIGKILL, NULL, 0);
+    snprintf(text, sizeof(text),
+             "oxprof: the sampler %s while it held a thread of the target; it was killed so that the "
+             "target runs on; %llu samples are lost\n",
+             why, (unsigned long long)atomic_load(&g->page->samples));
+    say(text);
+}
+
+static void open_too_long(struct guard *g, uint64_t now)
+{
+    char state = sampler_state(g);
+    bool stopped = state == 'T' || state == 't';
+    if (stopped && !g->continued_ns) {
+        g->continued_ns = now;
+        atomic_store(&g->page->stop_again, true);
+        syscall(SYS_pidfd_send_signal, g->sampler_fd, SIGCONT, NULL, 0);
+    } else if (stopped && now - g->continued_ns > PATIENCE_NS) {
+        kill_sampler(g, "was stopped (SIGSTOP or a debugger)");
+    } else if (now - g->heartbeat_ns > STUCK_NS) {
+        kill_sampler(g, state == 'D' ? "hung in the kernel" : "made no progress");
+    }
+}
+
+static void look(struct guard *g)
+{
+    uint64_t now = clock_now_ns(), since = atomic_load(&g->page->open_since_ns);
+    uint64_t heartbeat = atomic_load(&g->page->heartbeat);
+    if (heartbeat != g->heartbeat || !since) {
+        g->heartbeat = heartbeat;
+        g->heartbeat_ns = now;
+    }
+    if (since && now > since && now - since > PATIENCE_NS)
+        open_too_long(g, now);
+    else
+        g->continued_ns = 0;
+}
+
+static void last_words(const struct guard *g)
+{
+    char text[200];
+    unsigned long long samples = atomic_load(&g->page->samples);
+    if (atomic_load(&g->page->goodbye) || atomic_load(&g->page->killed))
+        return;
+    snprintf(text, sizeof(text),
+             "oxprof: the sampler died unexpectedly; %llu samples that it had not reported are lost. The "
+             "target runs on: the kernel ended any stop\n", samples);
+    say(text);
+}
+
+static _Noreturn void guard_main(struct guard *g)
+{
+    struct pollfd pfd = {.fd = g->sampler_fd, .events = POLLIN};
+    g->heartbeat_ns = clock_now_ns();
+    while (poll(&pfd, 1, LOOK_MS) <= 0)
+        look(g);
+    last_words(g);
+    _exit(0);
+}
+
+/* Nothing that is meant for the sampler may reach the guardian, least of all its terminal's signals. */
+static void become_guardian(struct guardian_page *page, pid_t sampler)
+{
+    char path[64];
+    struct guard g = {.page = page, .sampler = sampler};
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    setsid();
+    prctl(PR_SET_NAME, "oxprof-guardian");
+    g.sampler_fd = (int)syscall(SYS_pidfd_open, sampler, 0);
+    snprintf(path, sizeof(path), "/proc/%d/stat", sampler);
+    g.stat_fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (g.sampler_fd < 0 || getppid() != sampler)
+        _exit(1);
+    /* Only stderr is needed: a pipe whose other end we held would never end for its reader. */
+    dup2(STDERR_FILENO, STDIN_FILENO);
+    dup2(STDERR_FILENO, STDOUT_FILENO);
+    guard_main(&g);
+}
+
+int guardian_start(struct guardian *g)
+{
+    pid_t sampler = getpid();
+    *g = (struct guardian){0};
+    void *page = mmap(NULL, sizeof(*g->page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return -errno;
+    g->page = page;
+    g->pid = fork();
+    if (g->pid == 0)
+        become_guardian(g->page, sampler);
+    if (g->pid > 0)
+        return 0;
+    int rc = -errno;
+    munmap(page, sizeof(*g->page));
+    g->page = NULL;
+    return rc;
+}
+
+void guardian_end(struct guardian *g)
+{
+    if (!g->page)
+        return;
+    atomic_store(&g->page->goodbye, true);
+    if (g->pid > 0) {
+        kill(g->pid, SIGKILL);
+        while (waitpid(g->pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    }
+    munmap(g->page, sizeof(*g->page));
+    *g = (struct guardian){0};
+}
+
+void guardian_honour(struct guardian *g)
+{
+    if (!g->page || !atomic_exchange(&g->page->stop_again, false))
+        return;
+    raise(SIGSTOP);
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+#include "capture/stopper.h"
+
+#include <asm/unistd.h>
+#include <elf.h>
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "capture/asleep.h"
+
+/* include/linux/errno.h of the kernel: seen by tracers only, in RAX */
+enum {
+    ERESTARTSYS_ = 512,
+    ERESTARTNOINTR_ = 513,
+    ERESTARTNOHAND_ = 514,
+    ERESTART_RESTARTBLOCK_ = 516
+};
+
+void stopper_init(struct stopper *s, struct guardian *g)
+{
+    *s = (struct stopper){.guardian = g};
+}
+
+void stopper_release(struct stopper *s)
+{
+    for (size_t i = 0; i < STOPPER_MAX; i++)
+        if (s->stops[i].buf)
+            munmap(s->stops[i].buf, SNAPSHOT_STACK_MAX_BYTES);
+    *s = (struct stopper){0};
+}
+
+static void ready_buffer(struct stop *stop)
+{
+    if (stop->buf)
+        return;
+    void *p = mmap(NULL, SNAPSHOT_STACK_MAX_BYTES, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        die("out of memory");
+    stop->buf = p;
+}
+
+int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
+{
+    struct proc_status status;
+    if (s->n == STOPPER_MAX)
+        return -EAGAIN;
+    /* Read anew each time: a filter may be installed at any moment, and then restart_syscall kills. */
+    int rc = thread_status(w->threads, w->process, w->thread, &status);
+    if (rc < 0)
+        return rc;
+    if (status.tracer)
+        return -EPERM;
+    if (status.core_dumping || status.state == 'D')
+        return -EBUSY;
+    struct stop *stop = &s->stops[s->n];
+    ready_buffer(stop);
+    stop->watch = w;
+    stop->tick = tick;
+    stop->filtered = status.seccomp != 0;
+    stop->interrupted_ns = clock_now_ns();
+    if (!s->n)
+        atomic_store(&s->guardian->page->open_since_ns, stop->interrupted_ns);
+    if (ptrace(PTRACE_SEIZE, w->thread->tid, NULL, NULL) < 0) {
+        rc = errno == ESRCH ? -ESRCH : -EPERM;
+        if (!s->n)
+            atomic_store(&s->guardian->page->open_since_ns, 0);
+        return rc;
+    }
+    s->n++;
+    w->stopping = true;
+    /* Fails only where the thread has just ended; its exit is collected like any other. */
+    ptrace(PTRACE_INTERRUPT, w->thread->tid, NULL, NULL);
+    return 0;
+}
+
+/* The calls that report EINTR to PTRACE_INTERRUPT although no signal has come (measured on Linux 6.18;
+ * signal(7), "Interruption of system calls by stop signals"). Issuing them again changes nothing that
+ * they have done; this is not so for close or connect. */
+static bool may_be_issued_again(uint64_t nr)
+{
+    switch (nr) {
+    case __NR_epoll_wait:
+    case __NR_epoll_pwait:
+    case __NR_epoll_pwait2:
+    case __NR_recvfrom:
+    case __NR_recvmsg:
+    case __NR_recvmmsg:
+    case __NR_accept:
+    case __NR_accept4:
+    case __NR_semop:
+    case __NR_semtimedop:
+    case __NR_rt_sigtimedwait:
+    case __NR_io_getevents:
+    case __NR_io_pgetevents:
+    case __NR_io_uring_enter:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool was_blocked(const struct user_regs_struct *r)
+{
+    switch ((int64_t)r->rax) {
+    case -EINTR:
+    case -ERESTARTSYS_:
+    case -ERESTARTNOINTR_:
+    case -ERESTARTNOHAND_:
+    case -ERESTART_RESTARTBLOCK_:
+        return (int64_t)r->orig_rax >= 0;
+    default:
+        return false;
+    }
+}
+
+/* -514 makes the kernel issue the call again, and still report EINTR if a handler runs. */
+static void repair(struct stopper *s, pid_t tid, bool filtered, const struct user_regs_struct *r)
+{
+    int64_t rax = (int64_t)r->rax;
+    if ((int64_t)r->orig_rax < 0)
+        return;
+    bool lethal = rax == -ERESTART_RESTARTBLOCK_ && filtered;
+    bool again = rax == -EINTR && may_be_issued_again(r->orig_rax);
+    if (!lethal && !again) {
+        s->disturbed += rax == -EINTR;
+        return;
+    }
+    if (ptrace(PTRACE_POKEUSER, tid, offsetof(struct user, regs.rax), (long)-ERESTARTNOHAND_) == 0)
+        s->repaired++;
+    else
+        s->disturbed++;
+}
+
+static void take_registers(const struct user_regs_struct *r, struct regs *ret)
+{
+    *ret = (struct regs){
+        .known = (1u << DWREG_N) - 1,
+        .value = {[DWREG_RAX] = r->rax, [DWREG_RDX] = r->rdx, [DWREG_RCX] = r->rcx, [DWREG_RBX] = r->rbx,
+                  [DWREG_RSI] = r->rsi, [DWREG_RDI] = r->rdi, [DWREG_RBP] = r->rbp, [DWREG_RSP] = r->rsp,
+                  [DWREG_R8] = r->r8,   [DWREG_R9] = r->r9,   [DWREG_R10] = r->r10, [DWREG_R11] = r->r11,
+                  [DWREG_R12] = r->r12, [DWREG_R13] = r->r13, [DWREG_R14] = r->r14, [DWREG_R15] = r->r15,
+                  [DWREG_RIP] = r->rip},
+    };
+}
+
+static int get_registers(pid_t tid, struct user_regs_struct *ret)
+{
+    enum { CS_64BIT = 0x33 }; /* __USER_CS, arch/x86/include/asm/segment.h */
+    struct iovec iov = {.iov_base = ret, .iov_len = sizeof(*ret)};
+    if (ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov) < 0)
+        return -errno;
+    return iov.iov_len == sizeof(*ret) && ret->cs == CS_64BIT ? 0 : -ENOTSUP;
+}
+
+/* The thread stands still. `ours`: no signal and no group stop had a part in it. */
+static void take(struct stopper *s, struct stop *stop, bool ours)
+{
+    struct user_regs_struct r;
+    struct watch *w = stop->watch;
+    int rc = get_registers(w->thread->tid, &r);
+    if (rc < 0) {
+        stop->result = rc == -ESRCH ? STOP_GONE : STOP_UNREADABLE;
+        return;
+    }
+    /* Only our own interruption is undone: what a signal interrupted is the target's own affair. */
+    if (ours)
+        repair(s, w->thread->tid, stop->filtered, &r);
+    struct snapshot *snap = &stop->snapshot;
+    bool blocked = was_blocked(&r);
+    snap->pid = w->process->pid;
+    snap->tid = w->thread->tid;
+    snap->state = blocked ? STATE_WAIT : STATE_CPU;
+    snap->source = SOURCE_STOPPED;
+    snap->syscall = blocked ? (int64_t)r.orig_rax : -1;
+    take_registers(&r, &snap->regs);
+    asleep_copy_stack(w, r.rsp, stop->buf, snap);
+    stop->result = STOP_TAKEN;
+}
+
+static void account(struct stopper *s, const struct stop *stop)
+{
+    uint64_t ns = clock_now_ns() - stop->interrupted_ns;
+    s->count++;
+    s->ns_sum += ns;
+    if (ns > s->ns_max)
+        s->ns_max = ns;
+}
+
+static struct stop *stop_of(struct stopper *s, pid_t tid)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (s->stops[i].watch->thread->tid == tid)
+            return &s->stops[i];
+    return NULL;
+}
+
+/* Takes the stop off the list, keeping its buffer for the next; the copy is for the caller. */
+static struct stop finish(struct stopper *s, struct stop *stop)
+{
+    struct stop done = *stop;
+    *stop = s->stops[--s->n];
+    s->stops[s->n] = done;
+    done.watch->stopping = false;
+    if (s->n) {
+        uint64_t oldest = s->stops[0].interrupted_ns;
+        for (size_t i = 1; i < s->n; i++)
+            if (s->stops[i].interrupted_ns < oldest)
+                oldest = s->stops[i].interrupted_ns;
+        atomic_store(&s->guardian->page->open_since_ns, oldest);
+    } else {
+        atomic_store(&s->guardian->page->open_since_ns, 0);
+    }
+    return done;
+}
+
+static void reap(struct stopper *s, pid_t pid)
+{
+    int status;
+    if (waitpid(pid, &status, __WALL | WNOHANG) != pid)
+        return;
+    if (pid == s->child && (WIFEXITED(status) || WIFSIGNALED(status))) {
+        s->child_status = status;
+        s->child_ended = true;
+    } else if (pid == s->guardian->pid && (WIFEXITED(status) || WIFSIGNALED(status))) {
+        s->guardian->pid = 0;
+    }
+}
+
+/*
+ * A stop that belongs to no thread that we know: a thread that called exec while its stop was under way,
+ * which made its number that of the process. It must not stand still a moment longer.
+ */
+static void let_go(struct stopper *s, pid_t tid, bool ours, unsigned pass_on)
+{
+    struct user_regs_struct r;
+    if (ours && get_registers(tid, &r) == 0)
+        repair(s, tid, true, &r);
+    ptrace(PTRACE_DETACH, tid, NULL, (long)pass_on);
+}
+
+static bool handle_trap(struct stopper *s, const siginfo_t *si, struct stop *ret)
+{
+    unsigned event = (unsigned)si->si_status >> 8, sig = (unsigned)si->si_status & 0xff;
+    bool ours = event == PTRACE_EVENT_STOP && sig == SIGTRAP;
+    unsigned pass_on = event ? 0 : sig; /* a signal that stopped it goes on to where it was sent */
+    struct stop *stop = stop_of(s, si->si_pid);
+    if (!stop) {
+        let_go(s, si->si_pid, ours, pass_on);
+        return false;
+    }
+    take(s, stop, ours);
+    if (ptrace(PTRACE_DETACH, si->si_pid, NULL, (long)pass_on) < 0)
+        return false; /* killed meanwhile: its exit comes next */
+    account(s, stop);
+    *ret = finish(s, stop);
+    return true;
+}
+
+static bool handle_exit(struct stopper *s, pid_t pid, struct stop *ret)
+{
+    struct stop *stop = stop_of(s, pid);
+    reap(s, pid);
+    if (!stop)
+        return false;
+    stop->result = STOP_GONE;
+    *ret = finish(s, stop);
+    return true;
+}
+
+/* One event of waitid(2); true where it ended a stop, which is then in *ret. */
+static bool handle(struct stopper *s, const siginfo_t *si, struct stop *ret)
+{
+    switch (si->si_code) {
+    case CLD_TRAPPED:
+        return handle_trap(s, si, ret);
+    case CLD_STOPPED: /* job control of a launched command: not a stop of ours, only to be noted */
+        waitpid(si->si_pid, NULL, __WALL | WNOHANG | WUNTRACED);
+        return false;
+    default:
+        return handle_exit(s, si->si_pid, ret);
+    }
+}
+
+void stopper_collect(struct stopper *s, void (*done)(void *arg, const struct stop *stop), void *arg)
+{
+    /* Finished stops are handed over only when none is left to be ended: their buffers stay theirs
+     * until then, as starting a stop is what reuses them. */
+    struct stop ended[STOPPER_MAX];
+    size_t n = 0;
+    while (n < STOPPER_MAX) {
+        siginfo_t si = {0};
+        /* WNOWAIT: should we die now, the signal that stopped the thread is not lost. */
+        if (waitid(P_ALL, 0, &si, WEXITED | WSTOPPED | WNOWAIT | WNOHANG | __WALL) < 0 ||
+            !si.si_pid)
+            break;
+        if (handle(s, &si, &ended[n]))
+            n++;
+    }
+    guardian_honour(s->guardian);
+    for (size_t i = 0; i < n; i++)
+        done(arg, &ended[i]);
+}
+
+void stopper_expire(struct stopper *s, void (*done)(void *arg, const struct stop *stop), void *arg)
+{
+    for (size_t i = s->n; i-- > 0;) {
+        struct watch *w = s->stops[i].watch;
+        struct proc_where where;
+        int rc = thread_where(w->threads, w->process, w->thread, &where);
+        bool exited = rc == 0 && !where.running && !where.sp && !where.pc;
+        if (rc != -ESRCH && !exited)
+            continue;
+        s->stops[i].result = STOP_GONE;
+        struct stop ended = finish(s, &s->stops[i]);
+        done(arg, &ended);
+    }
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CAPTURE_STOPPER_H
+#define CAPTURE_STOPPER_H
+
+#include "capture/guardian.h"
+#include "capture/watch.h"
+#include "target/snapshot.h"
+
+/*
+ * The short stop of running threads: seize, interrupt, and when the stop comes: repair, copy, detach.
+ * Nothing else happens while a thread stands still: no allocation, no file, no message.
+ *
+ * Stops come when they come. A thread that waits for a CPU stops before it executes anything
+ * more, so what its stop shows is what it was at when it was interrupted, however much later.
+ * SIGCHLD (blocked, waited for by the caller) says when to call stopper_collect(). All of this
+ * must happen on one thread: the kernel's tracer is a thread.
+ */
+enum { STOPPER_MAX = 64 }; /* stops under way at a time */
+
+enum stop_result {
+    STOP_TAKEN,     /* the snapshot is filled */
+    STOP_GONE,      /* the thread ended, or was killed, first */
+    STOP_UNREADABLE /* its registers can't be read, or are not those of a 64-bit program */
+};
+
+struct stop {
+    struct watch *watch; /* borrowed; must live until the stop is reported */
+    uint64_t tick;       /* at which it was interrupted; the caller's */
+    uint64_t interrupted_ns;
+    bool filtered;       /* a seccomp filter may forbid restart_syscall */
+    enum stop_result result;
+    struct snapshot snapshot;
+    uint8_t *buf; /* owned; SNAPSHOT_STACK_MAX_BYTES, pages used only as needed */
+};
+
+struct stopper {
+    struct guardian *guardian; /* borrowed */
+    struct stop stops[STOPPER_MAX];
+    size_t n; /* the first n are under way */
+    uint64_t count, ns_sum, ns_max;
+    uint64_t repaired, disturbed;
+    pid_t child;      /* a launched command: our own child, 0 if none */
+    int child_status; /* of waitpid(2), once child_ended */
+    bool child_ended;
+};
+
+void stopper_init(struct stopper *s, struct guardian *g);
+
+/* Every thread must have been collected; those that have not are freed by our exit. */
+void stopper_release(struct stopper *s);
+
+/*
+ * Interrupts the thread. 0, or -ESRCH gone, -EPERM refused (traced by another), -EBUSY it is in a state
+ * that must not be interrupted (dumping core), -EAGAIN too many stops under way.
+ */
+int stopper_start(struct stopper *s, struct watch *w, uint64_t tick);
+
+/*
+ * Ends every stop that has come, and reaps what has ended. Calls done() for each, with the target
+ * already running again; the snapshot holds until done() returns.
+ */
+void stopper_collect(struct stopper *s, void (*done)(void *arg, const struct stop *stop), void *arg);
+
+/* Gives up the stops of threads that have ended without a notice to us (an exec by another thread, a
+ * leader that waits for its threads): as STOP_GONE. Not for every tick: it reads /proc. */
+void stopper_expire(struct stopper *s, void (*done)(void *arg, const struct stop *stop), void *arg);
+
+#endif

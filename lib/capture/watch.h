@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CAPTURE_WATCH_H
+#define CAPTURE_WATCH_H
+
+#include "target/threads.h"
+
+enum { WATCH_COPY_FIRST_BYTES = 16 << 10 };
+
+/* What the sampler has learnt of a thread. Plain data; whoever allocated it frees it. */
+struct watch {
+    struct process *process; /* borrowed */
+    struct threads *threads; /* borrowed; of the process */
+    struct thread *thread;   /* borrowed */
+
+    struct proc_run run;   /* as of its last look */
+    uint64_t run_first_ns; /* its running time when first seen */
+    uint64_t tick;         /* the last tick that was settled for it */
+    uint64_t next_look;    /* the tick at which it is looked at again */
+    uint64_t idle_ticks;   /* for how long it has not run */
+    bool asleep;           /* at its last look it slept, and tally says where */
+    bool sampled;          /* at least once: tally and syscall are set */
+    bool truncated;        /* the stack behind tally did not reach its first function */
+    bool exited;           /* a leader that has ended before its threads */
+    uint32_t tally;        /* of the profile */
+    uint32_t profile_thread;
+    int64_t syscall;       /* that it was in; -1 none */
+
+    uint64_t memory_start, memory_end; /* the anonymous mapping that its stack was last seen in */
+    size_t copy_bytes;                 /* how much of the stack to copy */
+    bool stopping;                     /* interrupted, and its stop has not come yet */
+};
+
+#endif

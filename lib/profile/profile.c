@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+#include "profile/profile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+static const struct profile_limits default_limits = {
+    .nodes = 1 << 20, .frames = 1 << 20, .threads = 1 << 16, .string_bytes = 64 << 20};
+
+static const char *const kind_names[KIND_N] = {
+    [KIND_NATIVE] = "native", [KIND_PYTHON] = "python",   [KIND_JIT] = "jit",
+    [KIND_KERNEL] = "kernel", [KIND_UNKNOWN] = "unknown",
+};
+
+static const char *const loss_names[LOSS_N] = {
+    [LOSS_UNWIND] = "unwind",
+    [LOSS_THREAD_GONE] = "thread gone",
+    [LOSS_LATE] = "late",
+    [LOSS_UNSEEN] = "unseen",
+    [LOSS_TRACED] = "traced by another",
+    [LOSS_REFUSED] = "refused",
+    [LOSS_NO_STOP] = "did not stop",
+    [LOSS_UNREADABLE] = "unreadable",
+    [LOSS_NOT_STOPPED] = "not stopped",
+};
+
+const char *frame_kind_name(enum frame_kind kind)
+{
+    return (unsigned)kind < KIND_N ? kind_names[kind] : "unknown";
+}
+
+const char *loss_name(enum loss loss)
+{
+    return (unsigned)loss < LOSS_N ? loss_names[loss] : "unknown";
+}
+
+/* Indices are 32 bits wide, and the highest stands for "none". */
+static size_t limit_or(size_t wanted, size_t fallback)
+{
+    size_t limit = wanted ? wanted : fallback;
+    return limit < UINT32_MAX / 4 ? limit : UINT32_MAX / 4;
+}
+
+static uint32_t add_frame(struct profile *p, const struct profile_frame *frame)
+{
+    p->frames = mem_grow(p->frames, &p->frames_cap, p->n_frames + 1, sizeof(*p->frames));
+    p->frames[p->n_frames] = *frame;
+    return (uint32_t)p->n_frames++;
+}
+
+static uint32_t add_node(struct profile *p, uint32_t parent, uint32_t frame)
+{
+    p->nodes = mem_grow(p->nodes, &p->nodes_cap, p->n_nodes + 1, sizeof(*p->nodes));
+    p->nodes[p->n_nodes] = (struct profile_node){.parent = parent, .frame = frame};
+    return (uint32_t)p->n_nodes++;
+}
+
+static uint32_t add_thread(struct profile *p, const struct profile_thread *thread)
+{
+    p->threads = mem_grow(p->threads, &p->threads_cap, p->n_threads + 1, sizeof(*p->threads));
+    p->threads[p->n_threads] = *thread;
+    return (uint32_t)p->n_threads++;
+}
+
+struct profile *profile_new(const struct profile_limits *limits)
+{
+    static const struct profile_limits none;
+    const struct profile_limits *l = limits ? limits : &none;
+    struct profile *p = mem_alloc(sizeof(*p));
+    p->limits = (struct profile_limits){
+        .nodes = limit_or(l->nodes, default_limits.nodes),
+        .frames = limit_or(l->frames, default_limits.frames),
+        .threads = limit_or(l->threads, default_limits.threads),
+        .string_bytes = limit_or(l->string_bytes, default_limits.string_bytes),
+    };
+    p->strings = intern_new(p->limits.string_bytes);
+    p->other_thread = UINT32_MAX;
+    uint32_t other = intern_put(p->strings, "[other]");
+    add_frame(p, &(struct profile_frame){.kind = KIND_UNKNOWN, .function = other});
+    add_node(p, 0, PROFILE_NO_FRAME);
+    return p;
+}
+
+void profile_free(struct profile *p)
+{
+    if (!p)
+        return;
+    free(p->frames);
+    free(p->nodes);
+    free(p->threads);
+    free(p->tallies);
+    intern_free(p->strings);
+    map_release(&p->by_frame);
+    map_release(&p->by_node);
+    map_release(&p->by_thread);
+    map_release(&p->by_tally);
+    free(p);
+}
+
+uint32_t profile_frame(struct profile *p, uint64_t space, uint64_t address)
+{
+    const uint64_t *known = map_find(&p->by_frame, space, address);
+    if (known)
+        return (uint32_t)*known;
+    /* One more than the limit: the reserved frame is not the adder's. */
+    if (p->n_frames > p->limits.frames)
+        return PROFILE_NO_FRAME;
+    uint32_t frame = add_frame(
+        p, &(struct profile_frame){.space = space, .address = address, .kind = KIND_UNKNOWN});
+    map_put(&p->by_frame, space, address, frame);
+    return frame;
+}
+
+static uint32_t other_thread(struct profile *p)
+{
+    if (p->other_thread == UINT32_MAX)
+        p->other_thread =
+            add_thread(p, &(struct profile_thread){.name = intern_put(p->strings, "[other]")});
+    return p->other_thread;
+}
+
+uint32_t profile_thread(struct profile *p, pid_t pid, pid_t tid, const char *name)
+{
+    const uint64_t *known = map_find(&p->by_thread, (uint64_t)pid, (uint64_t)tid);
+    if (known) {
+        struct profile_thread *t = &p->threads[*known];
+        if (strcmp(intern_get(p->strings, t->name), name) != 0)
+            t->name = intern_put(p->strings, name);
+        return (uint32_t)*known;
+    }
+    if (p->by_thread.n >= p->limits.threads)
+        return other_thread(p);
+    uint32_t thread = add_thread(
+        p, &(struct profile_thread){.pid = pid, .tid = tid, .name = intern_put(p->strings, name)});
+    map_put(&p->by_thread, (uint64_t)pid, (uint64_t)tid, thread);
+    return thread;
+}
+
+/* False where the child is new and the trie full. */
+static bool descend(struct profile *p, uint32_t *node, uint32_t frame)
+{
+    const uint64_t *known = map_find(&p->by_node, *node, frame);
+    if (known) {
+        *node = (uint32_t)*known;
+        return true;
+    }
+    if (frame == PROFILE_NO_FRAME || p->n_nodes > p->limits.nodes)
+        return false;
+    uint32_t child = add_node(p, *node, frame);
+    map_put(&p->by_node, *node, frame, child);
+    *node = child;
+    return true;
+}
+
+static uint32_t tally_of(struct profile *p, const struct profile_tally *key)
+{
+    uint64_t a = (uint64_t)key->node << 32 | key->thread;
+    uint64_t b = (uint64_t)key->state << 1 | key->folded;
+    const uint64_t *known = map_find(&p->by_tally, a, b);
+    if (known)
+        return (uint32_t)*known;
+    if (p->n_tallies >= p->limits.nodes && key->thread != p->other_thread) {
+        /* At most four for each node, so these are bounded as well. */
+        struct profile_tally merged = *key;
+        merged.thread = other_thread(p);
+        return tally_of(p, &merged);
+    }
+    p->tallies = mem_grow(p->tallies, &p->tallies_cap, p->n_tallies + 1, sizeof(*p->tallies));
+    p->tallies[p->n_tallies] = *key;
+    map_put(&p->by_tally, a, b, p->n_tallies);
+    return (uint32_t)p->n_tallies++;
+}
+
+uint32_t profile_stack(struct profile *p, const uint32_t *frames_root_first, size_t n,
+                       uint32_t thread, enum profile_state state)
+{
+    uint32_t node = 0;
+    size_t i = 0;
+    while (i < n && descend(p, &node, frames_root_first[i]))
+        i++;
+    return tally_of(p, &(struct profile_tally){
+                           .node = node, .thread = thread, .state = state, .folded = i < n});
+}
+
+void profile_hit(struct profile *p, uint32_t tally, uint64_t hits)
+{
+    struct profile_tally *t = &p->tallies[tally];
+    t->hits += hits;
+    if (t->folded)
+        p->folded += hits;
+    if (t->thread == p->other_thread)
+        p->unattributed += hits;
+}
+
+uint64_t profile_samples(const struct profile *p, enum profile_state state)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < p->n_tallies; i++)
+        if (p->tallies[i].state == state)
+            sum += p->tallies[i].hits;
+    return sum;
+}
+
+void profile_reset(struct profile *p)
+{
+    for (size_t i = 0; i < p->n_tallies; i++)
+        p->tallies[i].hits = 0;
+    memset(p->lost, 0, sizeof(p->lost));
+    p->truncated = p->folded = p->unattributed = 0;
+    p->ticks = p->ticks_missed = 0;
+    p->duration_ns = 0;
+    p->cost = (struct profile_cost){0};
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "report/table.h"
+
+/*
+ * A second trie, over what frames are called, so that stacks which read the same become one line
+ * and the lines come out sorted without ever being all in memory.
+ */
+struct fold_node {
+    uint32_t parent, label;
+    uint32_t child, sibling; /* 0: none; the root is nobody's child */
+    uint64_t hits;
+};
+
+struct indices {
+    uint32_t *items; /* owned */
+    size_t n, cap;
+};
+
+/* A stack's own line, or the lines of all stacks above it. */
+struct fold_item {
+    uint32_t node;
+    bool line;
+};
+
+/* Where a node of the profile was last put; processes may share it. 0: nowhere yet. */
+struct place {
+    uint32_t root, at;
+};
+
+struct fold {
+    const struct profile *p;
+    struct intern *labels;   /* owned */
+    uint32_t *label_of;      /* owned; by frame */
+    struct fold_node *nodes; /* owned */
+    size_t n_nodes, nodes_cap;
+    struct map by_label;  /* (fold node, label) -> its child */
+    struct map roots;     /* pid -> the fold node under which its stacks stand */
+    struct place *places; /* owned; by node of the profile */
+    struct indices path;
+};
+
+static void push(struct indices *v, uint32_t item)
+{
+    v->items = mem_grow(v->items, &v->cap, v->n + 1, sizeof(*v->items));
+    v->items[v->n++] = item;
+}
+
+/*
+ * Readers split a line at its last blank, and flamegraph.pl takes a second number, with a point
+ * too, for the count of a difference: no label may end in a blank and digits.
+ */
+static void protect_count(char *label)
+{
+    char *blank = strrchr(label, ' ');
+    if (blank && strspn(blank + 1, "0123456789.") == strlen(blank + 1))
+        *blank = '_';
+}
+
+/* Takes the text. */
+static uint32_t put_label(struct fold *f, char *text)
+{
+    for (char *s = text; *s; s++)
+        if (*s == ';')
+            *s = ':';
+    protect_count(text);
+    uint32_t label = intern_put(f->labels, text);
+    free(text);
+    return label;
+}
+
+static uint32_t frame_label(struct fold *f, const struct profile_frame *frame)
+{
+    OX_FREE char *function = report_function(f->p, frame->function, NULL);
+    if (frame->kind != KIND_PYTHON || !frame->file)
+        return put_label(f, OX_TAKE(function));
+    OX_FREE char *file = report_escaped(f->p, frame->file, NULL);
+    return put_label(f, mem_printf("%s (%s:%" PRIu32 ")", function, file, frame->line));
+}
+
+static uint32_t child_of(struct fold *f, uint32_t parent, uint32_t label)
+{
+    const uint64_t *known = map_find(&f->by_label, parent, label);
+    if (known)
+        return (uint32_t)*known;
+    uint32_t child = (uint32_t)f->n_nodes;
+    f->nodes = mem_grow(f->nodes, &f->nodes_cap, f->n_nodes + 1, sizeof(*f->nodes));
+    f->nodes[f->n_nodes++] =
+        (struct fold_node){.parent = parent, .label = label, .sibling = f->nodes[parent].child};
+    f->nodes[parent].child = child;
+    map_put(&f->by_label, parent, label, child);
+    return child;
+}
+
+static bool several_processes(const struct profile *p)
+{
+    pid_t first = 0;
+    for (size_t i = 0; i < p->n_tallies; i++) {
+        pid_t pid = p->tallies[i].hits ? p->threads[p->tallies[i].thread].pid : 0;
+        if (first && pid && pid != first)
+            return true;
+        first = pid ? pid : first;
+    }
+    return false;
+}
+
+static void add_roots(struct fold *f)
+{
+    const struct profile *p = f->p;
+    if (!several_processes(p))
+        return;
+    for (size_t i = 0; i < p->n_threads; i++) {
+        const struct profile_thread *t = &p->threads[i];
+        bool leads = t->pid == t->tid;
+        if (!leads && map_find(&f->roots, (uint64_t)t->pid, 0))
+            continue;
+        /* the leader's name is the process's */
+        OX_FREE char *name = report_escaped(p, t->name, NULL);
+        char *text = t->pid ? mem_printf("%s (pid %d)", name, t->pid) : mem_strdup(name);
+        map_put(&f->roots, (uint64_t)t->pid, 0, child_of(f, 0, put_label(f, text)));
+    }
+}
+
+/* Where the stack of a profile's node stands, below the process's own root. */
+static uint32_t place_of(struct fold *f, uint32_t root, uint32_t node)
+{
+    f->path.n = 0;
+    while (node && !(f->places[node].at && f->places[node].root == root)) {
+        push(&f->path, node);
+        node = f->p->nodes[node].parent;
+    }
+    uint32_t at = node ? f->places[node].at : root;
+    while (f->path.n) {
+        node = f->path.items[--f->path.n];
+        at = child_of(f, at, f->label_of[f->p->nodes[node].frame]);
+        f->places[node] = (struct place){.root = root, .at = at};
+    }
+    return at;
+}
+
+static void add_stacks(struct fold *f)
+{
+    const struct profile *p = f->p;
+    for (size_t i = 0; i < p->n_tallies; i++) {
+        const struct profile_tally *t = &p->tallies[i];
+        if (!t->hits)
+            continue;
+        const uint64_t *root = map_find(&f->roots, (uint64_t)p->threads[t->thread].pid, 0);
+        uint32_t at = place_of(f, root ? (uint32_t)*root : 0, t->node);
+        if (!t->node)
+            at = child_of(f, at, f->label_of[PROFILE_NO_FRAME]);
+        f->nodes[at].hits += t->hits;
+    }
+}
+
+static void fold_init(struct fold *f, const struct profile *p)
+{
+    *f = (struct fold){.p = p, .labels = intern_new(SIZE_MAX)};
+    f->nodes = mem_grow(NULL, &f->nodes_cap, 1, sizeof(*f->nodes));
+    f->nodes[f->n_nodes++] = (struct fold_node){0};
+    f->label_of = mem_alloc(p->n_frames * sizeof(*f->label_of));
+    for (size_t i = 0; i < p->n_frames; i++)
+        f->label_of[i] = frame_label(f, &p->frames[i]);
+    f->places = mem_alloc(p->n_nodes * sizeof(*f->places));
+    add_roots(f);
+    add_stacks(f);
+}
+
+static void fold_release(struct fold *f)
+{
+    intern_free(f->labels);
+    free(f->label_of);
+    free(f->nodes);
+    free(f->path.items);
+    map_release(&f->by_label);
+    free(f->places);
+    map_release(&f->roots);
+}
+
+/* What follows the label in a line. */
+static void item_end(const struct fold *f, const struct fold_item *item, char end[24])
+{
+    if (item->line)
+        snprintf(end, 24, " %" PRIu64, f->nodes[item->node].hits);
+    else
+        snprintf(end, 24, ";");
+}
+
+/* Bytewise by label and end, as if they stood in one string. Descending: the stack is taken from
+ * its top. */
+static int compare_items(const void *va, const void *vb, void *fold)
+{
+    const struct fold *f = fold;
+    const struct fold_item *a = va, *b = vb;
+    const char *s = intern_get(f->labels, f->nodes[a->node].label);
+    const char *t = intern_get(f->labels, f->nodes[b->node].label);
+    size_t s_len = strlen(s), t_len = strlen(t), both = s_len < t_len ? s_len : t_len;
+    int order = memcmp(s, t, both);
+    if (order)
+        return -order;
+    char s_end[24], t_end[24];
+    item_end(f, a, s_end);
+    item_end(f, b, t_end);
+    if (s_len == t_len)
+        return -strcmp(s_end, t_end);
+    /* The rest of the longer label is compared with the other's end; it can't equal that. */
+    return s_len < t_len ? -strcmp(s_end, t + both) : -strcmp(s + both, t_end);
+}
+
+struct fold_items {
+    struct fold_item *items; /* owned */
+    size_t n, cap;
+};
+
+static void push_item(struct fold_items *v, uint32_t node, bool line)
+{
+    v->items = mem_grow(v->items, &v->cap, v->n + 1, sizeof(*v->items));
+    v->items[v->n++] = (struct fold_item){.node = node, .line = line};
+}
+
+static void push_children(const struct fold *f, struct fold_items *v, uint32_t node)
+{
+    size_t first = v->n;
+    for (uint32_t c = f->nodes[node].child; c; c = f->nodes[c].sibling) {
+        if (f->nodes[c].hits)
+            push_item(v, c, true);
+        if (f->nodes[c].child)
+            push_item(v, c, false);
+    }
+    if (v->n - first > 1)
+        qsort_r(&v->items[first], v->n - first, sizeof(*v->items), compare_items, (void *)f);
+}
+
+static void write_line(struct fold *f, uint32_t leaf, FILE *out)
+{
+    f->path.n = 0;
+    for (uint32_t node = leaf; node; node = f->nodes[node].parent)
+        push(&f->path, f->nodes[node].label);
+    while (f->path.n) {
+        fputs(intern_get(f->labels, f->path.items[--f->path.n]), out);
+        if (f->path.n)
+            fputc(';', out);
+    }
+    fprintf(out, " %" PRIu64 "\n", f->nodes[leaf].hits);
+}
+
+int report_folded(const struct profile *p, const struct report_options *opt, FILE *out)
+{
+    (void)opt;
+    struct fold f;
+    struct fold_items todo = {0};
+    fold_init(&f, p);
+    push_children(&f, &todo, 0);
+    while (todo.n && !ferror(out)) {
+        struct fold_item item = todo.items[--todo.n];
+        if (item.line)
+            write_line(&f, item.node, out);
+        else
+            push_children(&f, &todo, item.node);
+    }
+    int rc = report_finish(out);
+    free(todo.items);
+    fold_release(&f);
+    return rc;
+}

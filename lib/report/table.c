@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+#include "report/table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/escape.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+static void merge_source(struct report_row *row, const struct profile_frame *f)
+{
+    if (row->file != f->file)
+        row->file = row->line = 0;
+    else if (row->line != f->line)
+        row->line = 0;
+}
+
+static uint32_t function_of(struct tabulation *t, struct map *known, const struct profile_frame *f)
+{
+    /* Without a module it is the place in the source that tells two functions apart. */
+    bool by_source = !f->module;
+    uint64_t a = (uint64_t)f->function << 32 | (by_source ? f->file : f->module);
+    uint64_t b = (uint64_t)f->kind << 1 | by_source | (by_source ? (uint64_t)f->line << 32 : 0);
+    const uint64_t *at = map_find(known, a, b);
+    if (at) {
+        merge_source(&t->functions[*at].row, f);
+        return (uint32_t)*at;
+    }
+    t->functions =
+        mem_grow(t->functions, &t->functions_cap, t->n_functions + 1, sizeof(*t->functions));
+    t->functions[t->n_functions] = (struct tab_function){.row = {.function = f->function,
+                                                                 .module = f->module,
+                                                                 .kind = f->kind,
+                                                                 .file = f->file,
+                                                                 .line = f->line}};
+    map_put(known, a, b, t->n_functions);
+    return (uint32_t)t->n_functions++;
+}
+
+static void merge_functions(struct tabulation *t)
+{
+    struct map known = {0};
+    t->function_of = mem_alloc(t->p->n_frames * sizeof(*t->function_of));
+    for (size_t i = 0; i < t->p->n_frames; i++)
+        t->function_of[i] = function_of(t, &known, &t->p->frames[i]);
+    map_release(&known);
+    t->touched = mem_alloc(t->n_functions * sizeof(*t->touched));
+}
+
+/* A counting sort: group[thread + 1] first counts, then begins, and at last ends its group. */
+static void group_by_thread(struct tabulation *t)
+{
+    const struct profile *p = t->p;
+    t->group = mem_alloc((p->n_threads + 2) * sizeof(*t->group));
+    t->by_thread = mem_alloc(p->n_tallies * sizeof(*t->by_thread));
+    for (size_t i = 0; i < p->n_tallies; i++)
+        if (p->tallies[i].hits)
+            t->group[p->tallies[i].thread + 2]++;
+    for (size_t i = 2; i < p->n_threads + 2; i++)
+        t->group[i] += t->group[i - 1];
+    for (size_t i = 0; i < p->n_tallies; i++)
+        if (p->tallies[i].hits)
+            t->by_thread[t->group[p->tallies[i].thread + 1]++] = (uint32_t)i;
+}
+
+static int compare_u64(uint64_t a, uint64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+static int compare_threads(const void *va, const void *vb, void *profile)
+{
+    const struct profile *p = profile;
+    const struct tab_thread *a = va, *b = vb;
+    int order = compare_u64(b->hits[PROFILE_CPU], a->hits[PROFILE_CPU]);
+    if (!order)
+        order = compare_u64(b->hits[PROFILE_WAIT], a->hits[PROFILE_WAIT]);
+    if (!order)
+        order =
+            compare_u64((uint64_t)p->threads[a->thread].tid, (uint64_t)p->threads[b->thread].tid);
+    return order ? order : compare_u64(a->thread, b->thread);
+}
+
+static void list_threads(struct tabulation *t)
+{
+    const struct profile *p = t->p;
+    t->threads = mem_alloc(p->n_threads * sizeof(*t->threads));
+    for (uint32_t thread = 0; thread < p->n_threads; thread++) {
+        if (t->group[thread] == t->group[thread + 1])
+            continue;
+        struct tab_thread *entry = &t->threads[t->n_threads++];
+        entry->thread = thread;
+        for (size_t i = t->group[thread]; i < t->group[thread + 1]; i++) {
+            const struct profile_tally *tally = &p->tallies[t->by_thread[i]];
+            entry->hits[tally->state] += tally->hits;
+        }
+    }
+    qsort_r(t->threads, t->n_threads, sizeof(*t->threads), compare_threads, (void *)p);
+}
+
+void tabulation_init(struct tabulation *t, const struct profile *p)
+{
+    *t = (struct tabulation){.p = p};
+    merge_functions(t);
+    group_by_thread(t);
+    list_threads(t);
+}
+
+void tabulation_release(struct tabulation *t)
+{
+    free(t->functions);
+    free(t->function_of);
+    free(t->touched);
+    free(t->by_thread);
+    free(t->group);
+    free(t->threads);
+    *t = (struct tabulation){0};
+}
+
+static size_t count_stack(struct tabulation *t, const struct profile_tally *tally, size_t n_touched)
+{
+    const struct profile_node *nodes = t->p->nodes;
+    uint64_t stack = ++t->stacks;
+    uint32_t node = tally->node;
+    t->functions[t->function_of[nodes[node].frame]].row.self += tally->hits;
+    do {
+        uint32_t id = t->function_of[nodes[node].frame];
+        struct tab_function *f = &t->functions[id];
+        if (f->seen <= t->stacks_before)
+            t->touched[n_touched++] = id;
+        if (f->seen != stack)
+            f->row.total += tally->hits;
+        f->seen = stack;
+        node = nodes[node].parent;
+    } while (node);
+    return n_touched;
+}
+
+struct row_order {
+    const struct profile *p;
+    enum report_sort sort;
+};
+
+static int compare_strings(const struct profile *p, uint32_t a, uint32_t b)
+{
+    return a == b ? 0 : strcmp(intern_get(p->strings, a), intern_get(p->strings, b));
+}
+
+static int compare_names(const struct profile *p, const struct report_row *a,
+                         const struct report_row *b)
+{
+    int order = compare_strings(p, a->function, b->function);
+    if (!order)
+        order = compare_strings(p, a->module, b->module);
+    if (!order)
+        order = compare_strings(p, a->file, b->file);
+    if (!order)
+        order = compare_u64(a->line, b->line);
+    return order ? order : compare_u64(a->kind, b->kind);
+}
+
+static int compare_rows(const void *va, const void *vb, void *row_order)
+{
+    const struct row_order *by = row_order;
+    const struct report_row *a = va, *b = vb;
+    int self = compare_u64(b->self, a->self), total = compare_u64(b->total, a->total);
+    int order = by->sort == SORT_NAME ? 0 : by->sort == SORT_TOTAL ? total : self;
+    if (!order && by->sort != SORT_NAME)
+        order = by->sort == SORT_TOTAL ? self : total;
+    return order ? order : compare_names(by->p, a, b);
+}
+
+/* Hands out what was counted and leaves the functions uncounted for the next table. */
+static void take_rows(struct tabulation *t, size_t n_touched, struct report_table *table)
+{
+    table->rows = mem_alloc(n_touched * sizeof(*table->rows));
+    table->n = n_touched;
+    for (size_t i = 0; i < n_touched; i++) {
+        struct report_row *row = &t->functions[t->touched[i]].row;
+        table->rows[i] = *row;
+        row->self = row->total = 0;
+    }
+}
+
+void tabulation_table(struct tabulation *t, enum profile_state state, uint32_t thread,
+                      enum report_sort sort, struct report_table *ret_table)
+{
+    bool all = thread == UINT32_MAX;
+    size_t first = all ? 0 : t->group[thread];
+    size_t end = t->group[all ? t->p->n_threads : thread + 1];
+    struct report_table table = {0};
+    size_t n_touched = 0;
+    t->stacks_before = t->stacks;
+    for (size_t i = first; i < end; i++) {
+        const struct profile_tally *tally = &t->p->tallies[t->by_thread[i]];
+        if (tally->state != state)
+            continue;
+        table.samples += tally->hits;
+        n_touched = count_stack(t, tally, n_touched);
+    }
+    take_rows(t, n_touched, &table);
+    struct row_order order = {.p = t->p, .sort = sort};
+    qsort_r(table.rows, table.n, sizeof(*table.rows), compare_rows, &order);
+    *ret_table = table;
+}
+
+void report_table_make(const struct profile *p, enum profile_state state, uint32_t thread,
+                       enum report_sort sort, struct report_table *ret_table)
+{
+    struct tabulation t;
+    tabulation_init(&t, p);
+    tabulation_table(&t, state, thread, sort, ret_table);
+    tabulation_release(&t);
+}
+
+void report_table_release(struct report_table *t)
+{
+    if (!t)
+        return;
+    free(t->rows);
+    *t = (struct report_table){0};
+}
+
+struct omitted report_table_limit(struct report_table *table, const struct report_options *opt)
+{
+    struct omitted left_out = {0};
+    double least = opt->min_percent / 100 * (double)table->samples;
+    size_t kept = 0;
+    for (size_t i = 0; i < table->n; i++) {
+        bool low = (double)table->rows[i].total < least;
+        if (!low && (!opt->top || kept < opt->top)) {
+            table->rows[kept++] = table->rows[i];
+            continue;
+        }
+        *(low ? &left_out.by_percent : &left_out.by_top) = true;
+        left_out.functions++;
+        left_out.self += table->rows[i].self;
+    }
+    table->n = kept;
+    return left_out;
+}
+
+char *report_escaped(const struct profile *p, uint32_t string, const char *extra)
+{
+    const char *raw = intern_get(p->strings, string);
+    size_t bytes = 4 * strlen(raw) + 1;
+    char *text = mem_alloc(bytes);
+    escape_text(text, bytes, raw, extra);
+    return text;
+}
+
+char *report_function(const struct profile *p, uint32_t function, const char *extra)
+{
+    if (!*intern_get(p->strings, function))
+        return mem_strdup("[unknown]");
+    return report_escaped(p, function, extra);
+}
+
+int report_finish(FILE *out)
+{
+    return fflush(out) || ferror(out) ? -EIO : 0;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef REPORT_TABLE_H
+#define REPORT_TABLE_H
+
+#include "report/report.h"
+
+/*
+ * What the writers share. A tabulation merges the profile's frames into functions and groups its
+ * tallies by thread once; every table is then linear in the stacks that it counts.
+ */
+struct tab_function {
+    struct report_row row;
+    uint64_t seen; /* the stack that last counted here: recursion counts once */
+};
+
+struct tab_thread {
+    uint32_t thread; /* index in the profile */
+    uint64_t hits[PROFILE_STATES];
+};
+
+struct tabulation {
+    const struct profile *p;
+    struct tab_function *functions; /* owned, as are the arrays below */
+    size_t n_functions, functions_cap;
+    uint32_t *function_of;      /* by frame */
+    uint32_t *touched;          /* functions that the table at work has met */
+    uint32_t *by_thread;        /* indices of the tallies that have hits, grouped */
+    size_t *group;              /* thread t has by_thread[group[t]] up to group[t + 1] */
+    struct tab_thread *threads; /* those with hits: by hits on CPU, all hits, tid */
+    size_t n_threads;
+    uint64_t stacks, stacks_before; /* counted so far, and before the table at work */
+};
+
+/* p is borrowed and must not change meanwhile. */
+void tabulation_init(struct tabulation *t, const struct profile *p);
+void tabulation_release(struct tabulation *t);
+
+/* As report_table_make(). */
+void tabulation_table(struct tabulation *t, enum profile_state state, uint32_t thread,
+                      enum report_sort sort, struct report_table *ret_table);
+
+/* Rows that a limit of the options leaves out. */
+struct omitted {
+    size_t functions;
+    uint64_t self;
+    bool by_top, by_percent, by_screen;
+};
+
+/* Drops rows below min_percent, then those past the top. */
+struct omitted report_table_limit(struct report_table *table, const struct report_options *opt);
+
+/* Owned by the caller. "[unknown]" for a function without a name. */
+char *report_escaped(const struct profile *p, uint32_t string, const char *extra);
+char *report_function(const struct profile *p, uint32_t function, const char *extra);
+
+/* Flushes; -EIO where the stream has failed. */
+int report_finish(FILE *out);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "session/state.h"
+
+enum { PERFMAP_MAX_BYTES = 256 << 20 };
+
+static uint32_t put(struct session *s, const char *text)
+{
+    return intern_put(s->profile->strings, text);
+}
+
+/* perf's rule: not another user's file, and nobody else may have written to it */
+static bool trustworthy(const struct target *t, const struct stat *st)
+{
+    return st->st_nlink == 1 && (st->st_uid == 0 || st->st_uid == t->process.euid) &&
+           !(st->st_mode & (S_IWGRP | S_IWOTH)) && st->st_size <= PERFMAP_MAX_BYTES;
+}
+
+void naming_keep_perfmap(struct session *s, struct target *t)
+{
+    char path[64];
+    struct stat st;
+    if (!t->has_jit)
+        return;
+    snprintf(path, sizeof(path), "/tmp/perf-%d.map", t->process.ns_pid);
+    int fd OX_CLOSE = process_open_file(&t->process, path, false);
+    if (fd < 0) {
+        session_warn(s, "process %d runs code made at run time that has no names: no %s (node: "
+                        "--perf-basic-prof; python 3.12+: -X perf; java: perf-map-agent)",
+                     t->process.pid, path);
+        return;
+    }
+    if (fstat(fd, &st) < 0 || !trustworthy(t, &st)) {
+        session_warn(s, "%s is ignored: it must be owned by the target's user or root, with one link, "
+                        "writable by nobody else, and at most 256 MiB",
+                     path);
+        return;
+    }
+    size_t cap = (size_t)st.st_size, n = 0;
+    char *text OX_FREE = mem_alloc(cap + 1);
+    for (ssize_t got = 1; n < cap && got > 0; n += got > 0 ? (size_t)got : 0)
+        got = read(fd, text + n, cap - n);
+    perfmap_free(t->perfmap);
+    t->perfmap = perfmap_parse(text, n);
+}
+
+static void name_special(struct session *s, struct profile_frame *f)
+{
+    f->kind = KIND_UNKNOWN;
+    f->function = put(s, f->address == SPECIAL_UNWIND_FAILED ? "[unwind failed]" : "[not stopped]");
+}
+
+static void name_in_module(struct session *s, struct profile_frame *f)
+{
+    struct module *m = s->modules.items[OX_SPACE_NUMBER(f->space)];
+    struct symbol symbol;
+    char text[300], buf[256];
+    f->kind = KIND_NATIVE;
+    f->module = put(s, module_short_name(m, buf, sizeof(buf)));
+    if (symbols_find(s->symbols, m, f->address, &symbol) == 0) {
+        f->function = put(s, symbol.name);
+        f->linkage_name = put(s, symbol.linkage_name);
+        return;
+    }
+    int64_t nr = OX_SPACE_CALL_OF(f->space);
+    const char *call = nr >= 0 ? syscall_name(nr) : NULL;
+    if (call)
+        snprintf(text, sizeof(text), "[%s]", call);
+    else
+        snprintf(text, sizeof(text), "0x%" PRIx64, f->address);
+    f->function = put(s, text);
+}
+
+static void name_jit(struct session *s, struct profile_frame *f)
+{
+    const struct target *t = s->targets[OX_SPACE_NUMBER(f->space)];
+    const char *name = t->perfmap ? perfmap_find(t->perfmap, f->address) : NULL;
+    f->kind = KIND_JIT;
+    f->function = put(s, name ? symbols_demangle(s->symbols, name) : "[jit]");
+}
+
+static void name_frame(struct session *s, struct profile_frame *f)
+{
+    switch (OX_SPACE_KIND(f->space)) {
+    case SPACE_SPECIAL:
+        name_special(s, f);
+        break;
+    case SPACE_MODULE:
+        name_in_module(s, f);
+        break;
+    case SPACE_JIT:
+        name_jit(s, f);
+        break;
+    default:
+        f->kind = KIND_UNKNOWN;
+        f->function = put(s, "unknown");
+    }
+}
+
+/* JIT code is named anew each time: its map grows, and its addresses are used again. */
+void naming_resolve(struct session *s)
+{
+    for (size_t i = 0; i < s->n_targets; i++)
+        if (s->targets[i]->live)
+            naming_keep_perfmap(s, s->targets[i]);
+    for (size_t i = PROFILE_NO_FRAME + 1; i < s->profile->n_frames; i++) {
+        struct profile_frame *f = &s->profile->frames[i];
+        if (i >= s->frames_named || OX_SPACE_KIND(f->space) == SPACE_JIT)
+            name_frame(s, f);
+    }
+    s->frames_named = s->profile->n_frames;
+}

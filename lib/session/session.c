@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "base/escape.h"
+#include "base/mem.h"
+#include "session/state.h"
+
+enum {
+    WAKE_MAX_NS = 100 * 1000 * 1000, /* an end, or a silent stop, is noticed at least this often */
+    DRAIN_NS = 500 * 1000 * 1000,    /* how long the end waits for stops under way */
+    TARGETS_MAX = 4096,
+};
+
+struct session *session_new(const struct session_options *opt, struct guardian *guardian)
+{
+    struct symbols_options names = {.demangle = opt->demangle};
+    struct session *s = mem_alloc(sizeof(*s));
+    s->opt = *opt;
+    s->guardian = guardian;
+    s->profile = profile_new(NULL);
+    s->profile->interval_ns = opt->interval_ns;
+    s->profile->cpu_only = opt->cpu_only;
+    s->profile->mode = intern_put(s->profile->strings, opt->cpu_only ? "CPU" : "wall clock");
+    s->symbols = symbols_new(&names);
+    s->stack = mem_alloc(sizeof(*s->stack));
+    s->frames = mem_alloc(UNWIND_FRAMES_MAX * sizeof(*s->frames));
+    /* pages are used only as stacks need them */
+    s->buf = mmap(NULL, SNAPSHOT_STACK_MAX_BYTES, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (s->buf == MAP_FAILED)
+        die("out of memory");
+    s->random = clock_random_seed();
+    s->paused = opt->start_paused;
+    s->own_cpu_start_ns = clock_own_cpu_ns();
+    stopper_init(&s->stopper, guardian);
+    return s;
+}
+
+static void free_target(struct session *s, struct target *t)
+{
+    for (size_t i = 0; t->live && i < t->threads.n; i++)
+        free(t->threads.items[i]->watch);
+    if (t->live) {
+        threads_release(&t->threads);
+        process_close(&t->process);
+        unwinder_free(t->unwinder);
+    }
+    perfmap_free(t->perfmap);
+    map_release(&t->wanted);
+    free(t);
+    (void)s;
+}
+
+void session_free(struct session *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->n_targets; i++)
+        free_target(s, s->targets[i]);
+    for (size_t i = 0; i < s->n_kept; i++)
+        free((void *)(uintptr_t)s->kept[i].snapshot.stack);
+    for (size_t i = 0; i < s->n_warnings; i++)
+        free(s->warnings[i]);
+    free(s->kept);
+    free(s->targets);
+    free(s->stack);
+    free(s->frames);
+    munmap(s->buf, SNAPSHOT_STACK_MAX_BYTES);
+    stopper_release(&s->stopper);
+    symbols_free(s->symbols);
+    modules_release(&s->modules);
+    profile_free(s->profile);
+    free(s);
+}
+
+void session_warn(struct session *s, const char *fmt, ...)
+{
+    char text[600];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    for (size_t i = 0; i < s->n_warnings; i++)
+        if (!strcmp(s->warnings[i], text))
+            return;
+    if (s->n_warnings < WARNINGS_MAX)
+        s->warnings[s->n_warnings++] = mem_strdup(text);
+}
+
+const char *session_warning(struct session *s, size_t i)
+{
+    return i < s->n_warnings ? s->warnings[i] : NULL;
+}
+
+static struct target *find_target(struct session *s, pid_t pid)
+{
+    for (size_t i = 0; i < s->n_targets; i++)
+        if (s->targets[i]->live && s->targets[i]->process.pid == pid)
+            return s->targets[i];
+    return NULL;
+}
+
+int session_add(struct session *s, pid_t pid, pid_t tid, struct error *err)
+{
+    struct target *t = find_target(s, pid);
+    if (!t) {
+        if (s->n_targets == TARGETS_MAX)
+            return error_set(err, -E2BIG, "more than %d processes", TARGETS_MAX);
+        t = mem_alloc(sizeof(*t));
+        int rc = process_open(&t->process, pid, err);
+        if (rc < 0) {
+            free(t);
+            return rc;
+        }
+        threads_init(&t->threads);
+        t->unwinder = unwinder_new();
+        t->index = (uint32_t)s->n_targets;
+        t->live = true;
+        t->filtered = tid != 0;
+        s->targets = mem_grow(s->targets, &s->targets_cap, s->n_targets + 1, sizeof(*s->targets));
+        s->targets[s->n_targets++] = t;
+    }
+    if (!tid)
+        t->filtered = false;
+    else
+        map_put(&t->wanted, (uint64_t)tid, 0, 1);
+    return 0;
+}
+
+void session_set_child(struct session *s, pid_t child)
+{
+    s->stopper.child = child;
+}
+
+bool session_child_status(const struct session *s, int *ret_status)
+{
+    if (s->stopper.child_ended)
+        *ret_status = s->stopper.child_status;
+    return s->stopper.child_ended;
+}
+
+/* Tick n belongs to the n-th interval and falls at a random point of it, so that samples do not beat
+ * in time with timers of the target. */
+static void plan_tick(struct session *s, uint64_t n)
+{
+    s->due_ns = s->epoch_ns + (n - 1) * s->opt.interval_ns +
+                clock_random_next(&s->random) % s->opt.interval_ns;
+}
+
+static void arm(struct session *s)
+{
+    uint64_t now = clock_now_ns();
+    s->epoch_ns = now - s->tick * s->opt.interval_ns;
+    s->resumed_ns = now;
+    plan_tick(s, s->tick + 1);
+}
+
+void session_start(struct session *s)
+{
+    s->started = true;
+    if (!s->paused)
+        arm(s);
+}
+
+static uint64_t sampled_ns(const struct session *s)
+{
+    if (!s->started || s->paused || s->finished)
+        return s->sampled_ns;
+    return s->sampled_ns + (clock_now_ns() - s->resumed_ns);
+}
+
+uint64_t session_next_ns(const struct session *s)
+{
+    uint64_t soon = clock_now_ns() + WAKE_MAX_NS;
+    uint64_t next = s->paused || s->finished ? soon : s->due_ns;
+    if (!s->paused && !s->finished && s->opt.duration_ns) {
+        uint64_t end = s->resumed_ns + (s->opt.duration_ns - s->sampled_ns);
+        next = end < next ? end : next;
+    }
+    return next < soon ? next : soon;
+}
+
+static bool time_is_up(const struct session *s)
+{
+    return s->opt.duration_ns && sampled_ns(s) >= s->opt.duration_ns;
+}
+
+static void beat(struct session *s)
+{
+    atomic_fetch_add_explicit(&s->guardian->page->heartbeat, 1, memory_order_relaxed);
+}
+
+void session_tick(struct session *s)
+{
+    uint64_t now = clock_now_ns();
+    beat(s);
+    if (s->paused || s->finished || time_is_up(s))
+        return;
+    if (now < s->due_ns) {
+        for (size_t i = 0; i < s->n_targets; i++)
+            if (s->targets[i]->live && !process_alive(&s->targets[i]->process))
+                ticks_end_target(s, s->targets[i]);
+        return;
+    }
+    /* Late by whole intervals: those ticks are missed, and this one stands for the present interval. */
+    uint64_t present = (now - s->epoch_ns) / s->opt.interval_ns + 1, next = s->tick + 1;
+    uint64_t tick = present > next ? present : next;
+    s->profile->ticks_missed += tick - next;
+    ticks_run(s, tick, tick - next);
+    s->profile->ticks = s->tick;
+    plan_tick(s, s->tick + 1);
+}
+
+void session_collect(struct session *s)
+{
+    beat(s);
+    stopper_collect(&s->stopper, ticks_stop_done, s);
+}
+
+bool session_targets_live(const struct session *s)
+{
+    for (size_t i = 0; i < s->n_targets; i++)
+        if (s->targets[i]->live)
+            return true;
+    return false;
+}
+
+bool session_finished(const struct session *s)
+{
+    return s->finished || time_is_up(s) || !session_targets_live(s) ||
+           (s->opt.samples_max && s->samples >= s->opt.samples_max);
+}
+
+bool session_stopping(const struct session *s)
+{
+    return s->stopper.n > 0;
+}
+
+void session_pause(struct session *s)
+{
+    if (s->paused || s->finished)
+        return;
+    ticks_settle(s);
+    s->sampled_ns = sampled_ns(s);
+    s->paused = true;
+}
+
+/* While it paused nobody looked: no thread's account has an open gap from then. */
+static void forget_pause(struct session *s)
+{
+    for (size_t i = 0; i < s->n_targets; i++)
+        for (size_t k = 0; s->targets[i]->live && k < s->targets[i]->threads.n; k++) {
+            struct watch *w = s->targets[i]->threads.items[k]->watch;
+            if (w && !w->stopping)
+                w->next_look = s->tick + 1;
+        }
+}
+
+void session_resume(struct session *s)
+{
+    if (!s->paused)
+        return;
+    s->paused = false;
+    forget_pause(s);
+    if (s->started)
+        arm(s);
+}
+
+bool session_paused(const struct session *s)
+{
+    return s->paused;
+}
+
+void session_finish(struct session *s)
+{
+    if (s->finished)
+        return;
+    s->sampled_ns = sampled_ns(s);
+    s->finished = true;
+    sigset_t child;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    for (uint64_t end = clock_now_ns() + DRAIN_NS; s->stopper.n && clock_now_ns() < end;) {
+        struct timespec wait = clock_timespec(WAKE_MAX_NS / 2);
+        session_collect(s);
+        if (s->stopper.n && sigtimedwait(&child, NULL, &wait) < 0)
+            stopper_expire(&s->stopper, ticks_stop_done, s);
+    }
+    for (size_t i = 0; i < s->stopper.n; i++)
+        s->profile->lost[LOSS_NO_STOP]++;
+    ticks_settle(s);
+}
+
+static void fill_title(struct session *s)
+{
+    char text[400], comm[260];
+    size_t n = 0;
+    if (s->n_targets == 1) {
+        escape_text(comm, sizeof(comm), s->targets[0]->process.comm, NULL);
+        snprintf(text, sizeof(text), "pid %d (%s)", s->targets[0]->process.pid, comm);
+    } else {
+        n = (size_t)snprintf(text, sizeof(text), "pids ");
+        for (size_t i = 0; i < s->n_targets && i < 8; i++)
+            n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%d", i ? "," : "",
+                                  s->targets[i]->process.pid);
+        if (s->n_targets > 8)
+            snprintf(text + n, sizeof(text) - n, " and %zu more", s->n_targets - 8);
+    }
+    s->profile->title = intern_put(s->profile->strings, text);
+}
+
+static void fill_cost(struct session *s)
+{
+    struct rusage usage = {0};
+    struct profile_cost *c = &s->profile->cost;
+    getrusage(RUSAGE_SELF, &usage);
+    c->stops = s->stopper.count;
+    c->stop_ns_sum = s->stopper.ns_sum;
+    c->stop_ns_max = s->stopper.ns_max;
+    c->calls_disturbed = s->stopper.disturbed;
+    c->calls_repaired = s->stopper.repaired;
+    c->profiler_cpu_ns = clock_own_cpu_ns() - s->own_cpu_start_ns;
+    c->profiler_peak_bytes = (uint64_t)usage.ru_maxrss * 1024;
+    c->target_cpu_ns = s->ended_cpu_ns;
+    for (size_t i = 0; i < s->n_targets; i++)
+        for (size_t k = 0; s->targets[i]->live && k < s->targets[i]->threads.n; k++) {
+            const struct watch *w = s->targets[i]->threads.items[k]->watch;
+            c->target_cpu_ns += w ? w->run.run_ns - w->run_first_ns : 0;
+        }
+}
+
+struct profile *session_profile(struct session *s)
+{
+    if (!s->paused)
+        ticks_settle(s);
+    s->profile->duration_ns = sampled_ns(s);
+    naming_resolve(s);
+    fill_title(s);
+    fill_cost(s);
+    return s->profile;
+}
+
+uint64_t session_samples(const struct session *s)
+{
+    return s->samples;
+}
+
+bool session_thread(struct session *s, size_t i, struct session_thread *ret)
+{
+    for (size_t t = 0; t < s->n_targets; t++) {
+        struct target *target = s->targets[t];
+        size_t n = target->live ? target->threads.n : 0;
+        if (i >= n) {
+            i -= n;
+            continue;
+        }
+        const struct thread *th = target->threads.items[i];
+        const struct watch *w = th->watch;
+        *ret = (struct session_thread){
+            .pid = target->process.pid, .tid = th->tid, .name = th->name, .syscall = -1};
+        if (w && w->sampled) {
+            ret->sampled = true;
+            ret->asleep = w->asleep || w->syscall >= 0;
+            ret->syscall = w->syscall;
+            ret->tally = w->tally;
+        }
+        return true;
+    }
+    return false;
+}

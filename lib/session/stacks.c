@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/mem.h"
+#include "session/state.h"
+
+enum { MAP_TRIES = 64 };
+
+/* Only now is it known which modules the code lies in: saved snapshots need their bytes noted. */
+static void note_reads(struct session *s)
+{
+    for (size_t i = 0; s->opt.keep_snapshots && i < s->modules.n; i++) {
+        struct module *m = s->modules.items[i];
+        if (!m->touched && m->file_bytes)
+            m->touched = mem_alloc(m->file_bytes / 4096 / 8 + 1);
+    }
+}
+
+static void walk(struct session *s, struct target *t, const struct snapshot *snap,
+                 struct stack *stack)
+{
+    uint64_t last_miss = 0;
+    for (int i = 0; i < MAP_TRIES; i++) {
+        unwinder_walk(t->unwinder, snap, &t->process.maps, stack);
+        if (stack->end != STACK_UNMAPPED || stack->miss_addr == last_miss)
+            return;
+        last_miss = stack->miss_addr;
+        if (process_map(&t->process, &s->modules, stack->miss_addr) < 0)
+            return;
+        note_reads(s);
+    }
+}
+
+static uint32_t frame_of(struct session *s, struct target *t, const struct frame *f)
+{
+    bool exact = f->how == FRAME_LEAF || f->how == FRAME_SIGNAL;
+    uint64_t addr = exact ? f->addr : f->addr - 1, vaddr;
+    const struct mapping *map = mappings_find(&t->process.maps, addr);
+    if (!map || !(map->prot & PROT_EXEC))
+        return profile_frame(s->profile, OX_SPACE(SPACE_UNMAPPED, 0), 0);
+    if (map->module && mapping_vaddr(map, addr, &vaddr))
+        return profile_frame(s->profile, OX_SPACE(SPACE_MODULE, map->module->id), vaddr);
+    t->has_jit = true;
+    return profile_frame(s->profile, OX_SPACE(SPACE_JIT, t->index), addr);
+}
+
+/* The innermost frame of a waiting thread, keyed with the call that it waits in. */
+static uint32_t with_call(struct session *s, uint32_t frame, int64_t nr)
+{
+    const struct profile_frame *f = &s->profile->frames[frame];
+    if (nr < 0 || nr > 0xffff || OX_SPACE_KIND(f->space) != SPACE_MODULE)
+        return frame;
+    return profile_frame(s->profile, f->space | OX_SPACE_CALL(nr), f->address);
+}
+
+static void keep(struct session *s, const struct watch *w, const struct snapshot *snap)
+{
+    uint8_t *copy = mem_alloc(snap->stack_bytes);
+    memcpy(copy, snap->stack, snap->stack_bytes);
+    s->kept = mem_grow(s->kept, &s->kept_cap, s->n_kept + 1, sizeof(*s->kept));
+    struct kept_snapshot *k = &s->kept[s->n_kept++];
+    *k = (struct kept_snapshot){.snapshot = *snap};
+    k->snapshot.stack = copy;
+    memcpy(k->name, w->thread->name, sizeof(k->name));
+}
+
+uint32_t stacks_tally(struct session *s, struct target *t, struct watch *w,
+                      const struct snapshot *snap, struct stack *ret_stack)
+{
+    walk(s, t, snap, ret_stack);
+    if (s->opt.keep_snapshots)
+        keep(s, w, snap);
+    enum profile_state state = snap->state == STATE_CPU ? PROFILE_CPU : PROFILE_WAIT;
+    size_t n = ret_stack->n;
+    for (size_t i = 0; i < n; i++)
+        s->frames[n - 1 - i] = frame_of(s, t, &ret_stack->frames[i]);
+    if (n == 1 && ret_stack->end == STACK_UNMAPPED)
+        return stacks_special(s, w, SPECIAL_UNWIND_FAILED, state);
+    if (snap->state == STATE_WAIT)
+        s->frames[n - 1] = with_call(s, s->frames[n - 1], snap->syscall);
+    return profile_stack(s->profile, s->frames, n, w->profile_thread, state);
+}
+
+uint32_t stacks_special(struct session *s, struct watch *w, uint64_t special,
+                        enum profile_state state)
+{
+    uint32_t frame = profile_frame(s->profile, OX_SPACE(SPACE_SPECIAL, 0), special);
+    return profile_stack(s->profile, &frame, 1, w->profile_thread, state);
+}
+
+void stacks_hit(struct session *s, uint32_t tally, uint64_t hits)
+{
+    if (!hits || (s->opt.cpu_only && s->profile->tallies[tally].state != PROFILE_CPU))
+        return;
+    profile_hit(s->profile, tally, hits);
+    s->samples += hits;
+    atomic_store_explicit(&s->guardian->page->samples, s->samples, memory_order_relaxed);
+}

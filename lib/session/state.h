@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SESSION_STATE_H
+#define SESSION_STATE_H
+
+#include "capture/stopper.h"
+#include "session/session.h"
+#include "target/threads.h"
+#include "unwind/unwind.h"
+
+/* What the files of this room share; nobody else includes it. */
+
+/* One process under study. */
+struct target {
+    struct process process;
+    struct threads threads;
+    struct unwinder *unwinder; /* owned */
+    struct perfmap *perfmap;   /* owned; read when names are wanted */
+    bool live;
+    bool has_jit;           /* samples fell on anonymous executable memory */
+    bool filtered;          /* only the threads in wanted */
+    struct map wanted;      /* tid -> 1 */
+    uint32_t index;         /* in session->targets */
+    uint64_t exec_checked_ns, maps_checked_ns, children_read_ns;
+    bool traced_said;
+};
+
+/* The keys under which code is known to the profile (struct profile_frame's space). */
+enum { SPACE_UNMAPPED, SPACE_SPECIAL, SPACE_MODULE, SPACE_JIT };
+enum { SPECIAL_UNWIND_FAILED, SPECIAL_NOT_STOPPED };
+#define OX_SPACE(kind, number) ((uint64_t)(kind) << 60 | (uint64_t)(number))
+#define OX_SPACE_KIND(space) ((unsigned)((space) >> 60))
+#define OX_SPACE_NUMBER(space) ((uint32_t)(space))
+/* A waiting thread's innermost frame may be named by its system call: that is part of its key. */
+#define OX_SPACE_CALL(nr) (((uint64_t)(nr) + 1) << 32)
+#define OX_SPACE_CALL_OF(space) ((int64_t)((space) >> 32 & 0xfffffff) - 1)
+
+struct kept_snapshot {
+    struct snapshot snapshot; /* stack owned */
+    char name[64];
+};
+
+enum { WARNINGS_MAX = 16 };
+
+struct session {
+    struct session_options opt;
+    struct guardian *guardian; /* borrowed */
+    struct profile *profile;
+    struct modules modules;
+    struct symbols *symbols;
+    struct stopper stopper;
+    struct target **targets; /* owned */
+    size_t n_targets, targets_cap;
+
+    /* the clock */
+    uint64_t epoch_ns;    /* where tick 1's interval begins; moved by pauses */
+    uint64_t tick;        /* the last one that was made */
+    uint64_t due_ns;      /* when the next one is due */
+    uint64_t start_tick, sampled_ns, resumed_ns;
+    uint64_t random;
+    bool started, paused, finished;
+
+    uint64_t samples;
+    uint64_t own_cpu_start_ns;
+    uint64_t ended_cpu_ns; /* running time of the targets' threads that have ended */
+    size_t frames_named;
+    uint8_t *buf;          /* a sleeper's stack: SNAPSHOT_STACK_MAX_BYTES */
+    struct stack *stack;   /* of the walk under way */
+    uint32_t *frames;      /* root first, UNWIND_FRAMES_MAX */
+    struct kept_snapshot *kept;
+    size_t n_kept, kept_cap;
+    char *warnings[WARNINGS_MAX]; /* owned */
+    size_t n_warnings;
+};
+
+/* stacks.c: the tally for what a snapshot shows. */
+uint32_t stacks_tally(struct session *s, struct target *t, struct watch *w,
+                      const struct snapshot *snap, struct stack *ret_stack);
+/* The tally for a sample without a stack: SPECIAL_* in place of one. */
+uint32_t stacks_special(struct session *s, struct watch *w, uint64_t special,
+                        enum profile_state state);
+void stacks_hit(struct session *s, uint32_t tally, uint64_t hits);
+
+/* naming.c */
+void naming_resolve(struct session *s);
+void naming_keep_perfmap(struct session *s, struct target *t);
+
+/* ticks.c */
+void ticks_run(struct session *s, uint64_t tick, uint64_t missed);
+void ticks_stop_done(void *session, const struct stop *stop);
+void ticks_settle(struct session *s);
+void ticks_end_target(struct session *s, struct target *t);
+
+/* children.c */
+void children_find(struct session *s, struct target *t);
+
+void session_warn(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "capture/asleep.h"
+#include "session/state.h"
+#include "target/diagnose.h"
+
+/*
+ * What a tick does with each thread. Every tick of every thread ends up in exactly one place: a hit of
+ * some tally, or a loss with its reason.
+ */
+enum {
+    LOOK_GAP_MAX = 16,                    /* ticks between looks at a long-idle thread, at most */
+    LOOK_GAP_MAX_NS = 250 * 1000 * 1000,  /* and in time */
+    IDLE_PER_GAP = 8,                     /* gap is at most this part of how long it has idled */
+    CAPTURE_TRIES = 3,
+    EXEC_CHECK_NS = 10 * 1000 * 1000,
+    MAPS_CHECK_NS = 1000 * 1000 * 1000,
+};
+
+static struct target *target_of(struct session *s, const struct watch *w)
+{
+    for (size_t i = 0; i < s->n_targets; i++)
+        if (&s->targets[i]->process == w->process)
+            return s->targets[i];
+    return NULL;
+}
+
+static void lose(struct session *s, enum loss why, uint64_t ticks)
+{
+    s->profile->lost[why] += ticks;
+}
+
+static void end_watch(struct session *s, struct watch *w)
+{
+    if (w->stopping)
+        return;
+    s->ended_cpu_ns += w->run.run_ns - w->run_first_ns;
+    w->thread->watch = NULL;
+    w->thread->gone = true;
+    free(w);
+}
+
+static void note_quality(struct session *s, const struct watch *w, uint64_t hits)
+{
+    const struct profile_tally *tally = &s->profile->tallies[w->tally];
+    uint32_t leaf = s->profile->nodes[tally->node].frame;
+    if (s->opt.cpu_only && tally->state != PROFILE_CPU)
+        return;
+    if (s->profile->frames[leaf].space == OX_SPACE(SPACE_SPECIAL, 0)) {
+        lose(s, s->profile->frames[leaf].address == SPECIAL_UNWIND_FAILED ? LOSS_UNWIND
+                                                                          : LOSS_NOT_STOPPED, hits);
+    } else if (w->truncated) {
+        s->profile->truncated += hits;
+    }
+}
+
+static uint64_t ticks_of_ns(const struct session *s, uint64_t ns)
+{
+    return (ns + s->opt.interval_ns / 2) / s->opt.interval_ns;
+}
+
+/*
+ * The ticks between the last look and this one, at which nobody looked: `gap` of them.
+ * Slept at the same place before and after: it was there, but for the time that it ran meanwhile.
+ * Example: looked at in ticks 100 and 108, ran 21 ms of 10 ms ticks, sleeps where it slept: of the 7
+ * ticks between, 2 are lost as unseen, 5 are hits of the place where it slept.
+ */
+static void settle_gap(struct session *s, struct watch *w, uint64_t gap, uint64_t ran_ns,
+                       bool same_place, uint64_t missed)
+{
+    uint64_t late = gap < missed ? gap : missed;
+    if (!gap)
+        return;
+    if (!same_place) {
+        lose(s, LOSS_LATE, late);
+        lose(s, LOSS_UNSEEN, gap - late);
+        return;
+    }
+    uint64_t ran = ticks_of_ns(s, ran_ns);
+    if (ran > gap)
+        ran = gap;
+    lose(s, LOSS_UNSEEN, ran);
+    stacks_hit(s, w->tally, gap - ran);
+    note_quality(s, w, gap - ran);
+}
+
+/* The longer it idles, the more rarely it is looked at; spread, so that looks don't come in bursts. */
+static void plan_next_look(struct session *s, struct watch *w)
+{
+    uint64_t gap = w->idle_ticks / IDLE_PER_GAP;
+    uint64_t most = LOOK_GAP_MAX_NS / s->opt.interval_ns;
+    if (most > LOOK_GAP_MAX)
+        most = LOOK_GAP_MAX;
+    if (gap > most)
+        gap = most;
+    if (gap > 3)
+        gap -= clock_random_next(&s->random) % (gap / 4 + 1);
+    w->next_look = s->tick + (gap ? gap : 1);
+}
+
+/* The same stack is captured again with more bytes where it was cut: a sleeper waits for us. */
+static int capture_asleep(struct session *s, struct target *t, struct watch *w, uint32_t *ret_tally,
+                          struct snapshot *ret_snap)
+{
+    int rc = -EBUSY;
+    for (int i = 0; i < CAPTURE_TRIES && rc == -EBUSY; i++)
+        rc = asleep_capture(w, s->buf, ret_snap);
+    if (rc < 0)
+        return rc;
+    *ret_tally = stacks_tally(s, t, w, ret_snap, s->stack);
+    if (s->stack->end != STACK_CUT)
+        return 0;
+    size_t before = w->copy_bytes;
+    asleep_want_more(w, ret_snap, s->stack->cut_bytes);
+    if (w->copy_bytes == before)
+        return 0;
+    rc = asleep_capture(w, s->buf, ret_snap);
+    if (rc == 0)
+        *ret_tally = stacks_tally(s, t, w, ret_snap, s->stack);
+    return rc == -EBUSY || rc == -EAGAIN ? 0 : rc;
+}
+
+static void hit(struct session *s, struct watch *w, uint64_t hits)
+{
+    stacks_hit(s, w->tally, hits);
+    note_quality(s, w, hits);
+    w->tick = s->tick;
+}
+
+static void found_asleep(struct session *s, struct watch *w, uint32_t tally,
+                         const struct snapshot *snap, uint64_t gap, uint64_t ran_ns, uint64_t missed)
+{
+    settle_gap(s, w, gap, ran_ns, w->asleep && tally == w->tally, missed);
+    w->tally = tally;
+    w->asleep = true;
+    w->syscall = snap->syscall;
+    w->truncated = s->stack->end != STACK_COMPLETE;
+    w->idle_ticks = 0;
+    w->sampled = true;
+    hit(s, w, 1);
+    w->next_look = s->tick + 1;
+}
+
+static void say_traced(struct session *s, struct target *t, const struct watch *w)
+{
+    char tracer[360];
+    if (t->traced_said)
+        return;
+    t->traced_said = true;
+    diagnose_tracer(w->thread->tid, tracer, sizeof(tracer));
+    session_warn(s, "process %d is already traced by %s: its running threads can't be sampled, only those "
+                    "that wait",
+                 t->process.pid, tracer[0] ? tracer : "another program");
+}
+
+static void found_running(struct session *s, struct target *t, struct watch *w)
+{
+    w->asleep = false;
+    w->next_look = s->tick + 1;
+    if (!s->opt.stops_allowed) {
+        w->tally = stacks_special(s, w, SPECIAL_NOT_STOPPED, PROFILE_CPU);
+        w->sampled = true;
+        w->syscall = -1;
+        hit(s, w, 1);
+        return;
+    }
+    int rc = stopper_start(&s->stopper, w, s->tick);
+    if (rc == 0) {
+        w->tick = s->tick - 1; /* its hit comes with the stop */
+        return;
+    }
+    w->tick = s->tick;
+    if (rc == -ESRCH) {
+        lose(s, LOSS_THREAD_GONE, 1);
+        return;
+    }
+    lose(s, rc == -EPERM ? LOSS_TRACED : rc == -EBUSY || rc == -EAGAIN ? LOSS_NO_STOP : LOSS_REFUSED,
+         1);
+    if (rc == -EPERM)
+        say_traced(s, t, w);
+}
+
+/* The run counter has moved, or the thread was not asleep when last looked at. */
+static void capture(struct session *s, struct target *t, struct watch *w, uint64_t ran_ns,
+                    uint64_t missed)
+{
+    struct snapshot snap;
+    uint32_t tally;
+    uint64_t gap = s->tick - w->tick - 1;
+    int rc = capture_asleep(s, t, w, &tally, &snap);
+    if (rc == 0) {
+        found_asleep(s, w, tally, &snap, gap, ran_ns, missed);
+        return;
+    }
+    settle_gap(s, w, gap, ran_ns, false, missed);
+    w->tick = s->tick;
+    if (rc == -EAGAIN || rc == -EBUSY) {
+        found_running(s, t, w);
+    } else if (rc == -ENODATA) {
+        w->exited = true; /* a leader that waits for its threads to end: no longer a thread that does
+                             anything */
+        w->next_look = UINT64_MAX;
+    } else {
+        lose(s, rc == -ESRCH ? LOSS_THREAD_GONE : LOSS_UNREADABLE, 1);
+    }
+}
+
+static void look(struct session *s, struct target *t, struct watch *w, uint64_t missed)
+{
+    struct proc_run run;
+    int rc = thread_run(&t->threads, &t->process, w->thread, &run);
+    if (rc == -ESRCH) {
+        lose(s, LOSS_UNSEEN, s->tick - w->tick - 1);
+        end_watch(s, w);
+        return;
+    }
+    if (rc < 0) {
+        lose(s, LOSS_UNREADABLE, s->tick - w->tick);
+        w->tick = s->tick;
+        return;
+    }
+    uint64_t ran_ns = run.run_ns - w->run.run_ns;
+    bool ran = run.switches_in != w->run.switches_in;
+    w->run = run;
+    if (w->asleep && !ran) {
+        w->idle_ticks += s->tick - w->tick;
+        hit(s, w, s->tick - w->tick);
+        plan_next_look(s, w);
+        return;
+    }
+    capture(s, t, w, ran_ns, missed);
+}
+
+static void begin_watch(struct session *s, struct target *t, struct thread *th)
+{
+    if (t->filtered && !map_find(&t->wanted, (uint64_t)th->tid, 0))
+        return;
+    struct watch *w = mem_alloc(sizeof(*w));
+    *w = (struct watch){
+        .process = &t->process,
+        .threads = &t->threads,
+        .thread = th,
+        .tick = s->tick - 1,
+        .syscall = -1,
+        .copy_bytes = WATCH_COPY_FIRST_BYTES,
+        .profile_thread = profile_thread(s->profile, t->process.pid, th->tid, th->name),
+    };
+    if (thread_run(&t->threads, &t->process, th, &w->run) < 0) {
+        free(w);
+        return;
+    }
+    w->run_first_ns = w->run.run_ns;
+    th->watch = w;
+    s->profile->threads_seen++;
+}
+
+static void renew_names(struct session *s, struct target *t)
+{
+    for (size_t i = 0; i < t->threads.n; i++) {
+        struct thread *th = t->threads.items[i];
+        if (!th->gone && th->watch && thread_read_name(&t->process, th) == 0)
+            th->watch->profile_thread =
+                profile_thread(s->profile, t->process.pid, th->tid, th->name);
+    }
+}
+
+static void check_program(struct session *s, struct target *t, uint64_t now)
+{
+    if (now - t->exec_checked_ns >= EXEC_CHECK_NS) {
+        t->exec_checked_ns = now;
+        if (process_check_exec(&t->process)) {
+            unwinder_forget(t->unwinder);
+            t->threads.links = 0;
+            for (size_t i = 0; i < t->threads.n; i++)
+                if (t->threads.items[i]->watch)
+                    t->threads.items[i]->watch->memory_end = 0;
+            renew_names(s, t);
+        }
+    }
+    if (now - t->maps_checked_ns >= MAPS_CHECK_NS) {
+        t->maps_checked_ns = now;
+        if (process_check_mappings(&t->process))
+            unwinder_forget(t->unwinder);
+        renew_names(s, t);
+    }
+}
+
+static void end_gone(struct session *s, struct target *t)
+{
+    bool any = false;
+    for (size_t i = 0; i < t->threads.n; i++) {
+        struct thread *th = t->threads.items[i];
+        if (!th->gone)
+            continue;
+        any = true;
+        if (th->watch && !th->watch->stopping) {
+            if (s->tick > th->watch->tick + 1)
+                lose(s, LOSS_UNSEEN, s->tick - th->watch->tick - 1);
+            end_watch(s, th->watch);
+        }
+    }
+    if (any)
+        threads_drop_gone(&t->threads);
+}
+
+void ticks_end_target(struct session *s, struct target *t)
+{
+    if (!t->live)
+        return;
+    for (size_t i = 0; i < t->threads.n; i++)
+        t->threads.items[i]->gone = true;
+    end_gone(s, t);
+    if (t->threads.n)
+        return; /* a stop is under way: its end comes next */
+    naming_keep_perfmap(s, t);
+    threads_release(&t->threads);
+    process_close(&t->process);
+    unwinder_free(t->unwinder);
+    t->unwinder = NULL;
+    t->live = false;
+}
+
+static void tick_target(struct session *s, struct target *t, uint64_t now, uint64_t missed)
+{
+    if (!process_alive(&t->process)) {
+        ticks_end_target(s, t);
+        return;
+    }
+    check_program(s, t, now);
+    int rc = threads_rescan(&t->threads, &t->process);
+    if (rc < 0)
+        return;
+    if (rc > 0) {
+        end_gone(s, t);
+        for (size_t i = 0; i < t->threads.n; i++)
+            if (!t->threads.items[i]->gone && !t->threads.items[i]->watch)
+                begin_watch(s, t, t->threads.items[i]);
+    }
+    for (size_t i = 0; i < t->threads.n; i++) {
+        struct watch *w = t->threads.items[i]->watch;
+        if (w && !w->stopping && !t->threads.items[i]->gone && w->next_look <= s->tick)
+            look(s, t, w, missed);
+    }
+}
+
+void ticks_run(struct session *s, uint64_t tick, uint64_t missed)
+{
+    uint64_t now = clock_now_ns();
+    s->tick = tick;
+    for (size_t i = 0; i < s->n_targets; i++) {
+        struct target *t = s->targets[i];
+        if (!t->live)
+            continue;
+        tick_target(s, t, now, missed);
+        if (s->opt.children && t->live)
+            children_find(s, t);
+    }
+    if (s->stopper.n && now - s->stopper.stops[0].interrupted_ns > MAPS_CHECK_NS)
+        stopper_expire(&s->stopper, ticks_stop_done, s);
+}
+
+void ticks_stop_done(void *session, const struct stop *stop)
+{
+    struct session *s = session;
+    struct watch *w = stop->watch;
+    struct target *t = target_of(s, w);
+    /* It has not run since it was interrupted: the ticks meanwhile found it at the same place. */
+    uint64_t hits = s->tick > w->tick ? s->tick - w->tick : 0;
+    if (stop->result == STOP_GONE) {
+        lose(s, LOSS_THREAD_GONE, hits);
+        w->tick = s->tick;
+        w->threads->links = 0;
+        w->thread->gone = true;
+        end_watch(s, w);
+        return;
+    }
+    if (stop->result == STOP_UNREADABLE) {
+        lose(s, LOSS_UNREADABLE, hits);
+        w->tick = s->tick;
+        return;
+    }
+    w->tally = stacks_tally(s, t, w, &stop->snapshot, s->stack);
+    w->truncated = s->stack->end != STACK_COMPLETE;
+    if (s->stack->end == STACK_CUT)
+        asleep_want_more(w, &stop->snapshot, s->stack->cut_bytes);
+    w->syscall = stop->snapshot.syscall;
+    w->sampled = true;
+    hit(s, w, hits);
+}
+
+static void settle_watch(struct session *s, struct target *t, struct watch *w)
+{
+    struct proc_run run;
+    uint64_t open = s->tick - w->tick;
+    if (!open || w->stopping || w->exited)
+        return;
+    int rc = thread_run(&t->threads, &t->process, w->thread, &run);
+    if (rc == 0 && w->asleep && run.switches_in == w->run.switches_in)
+        hit(s, w, open);
+    else
+        lose(s, LOSS_UNSEEN, open);
+    w->tick = s->tick;
+}
+
+void ticks_settle(struct session *s)
+{
+    for (size_t i = 0; i < s->n_targets; i++) {
+        struct target *t = s->targets[i];
+        for (size_t k = 0; t->live && k < t->threads.n; k++)
+            if (t->threads.items[k]->watch)
+                settle_watch(s, t, t->threads.items[k]->watch);
+    }
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "target/process.h"
+
+/* include/uapi/linux/fs.h, since Linux 6.11 */
+struct procmap_query {
+    uint64_t size, query_flags, query_addr;
+    uint64_t vma_start, vma_end, vma_flags, vma_page_size, vma_offset, inode;
+    uint32_t dev_major, dev_minor, vma_name_size, build_id_size;
+    uint64_t vma_name_addr, build_id_addr;
+};
+#define OX_PROCMAP_QUERY _IOWR('f', 17, struct procmap_query)
+enum { VMA_READABLE = 1, VMA_WRITABLE = 2, VMA_EXECUTABLE = 4, VMA_SHARED = 8 };
+
+enum { MAPS_TEXT_MAX_BYTES = 64 << 20, VDSO_MAX_BYTES = 64 << 10 };
+
+static int query(const struct process *p, uint64_t addr, char *name, uint32_t name_bytes,
+                 struct procmap_query *q)
+{
+    if (!p->maps_query)
+        return -ENOSYS;
+    *q = (struct procmap_query){.size = sizeof(*q),
+                                .query_addr = addr,
+                                .vma_name_addr = (uintptr_t)name,
+                                .vma_name_size = name_bytes};
+    if (ioctl(p->maps_fd, OX_PROCMAP_QUERY, q) == 0)
+        return 0;
+    return errno == ENOENT ? -ENODATA : -errno;
+}
+
+int process_query_memory(const struct process *p, uint64_t addr, uint64_t *ret_start,
+                         uint64_t *ret_end, bool *ret_anonymous)
+{
+    struct procmap_query q;
+    int rc = query(p, addr, NULL, 0, &q);
+    if (rc < 0)
+        return rc;
+    *ret_start = q.vma_start;
+    *ret_end = q.vma_end;
+    *ret_anonymous = q.inode == 0 && (q.vma_flags & VMA_READABLE);
+    return 0;
+}
+
+static unsigned prot_of(uint64_t vma_flags)
+{
+    return (vma_flags & VMA_READABLE ? PROT_READ : 0) | (vma_flags & VMA_WRITABLE ? PROT_WRITE : 0) |
+           (vma_flags & VMA_EXECUTABLE ? PROT_EXEC : 0);
+}
+
+/* The vDSO has no file: its pages are the file. */
+static void load_vdso(const struct process *p, struct module *m, const struct mapping *map)
+{
+    size_t bytes = map->end - map->start;
+    if (bytes > VDSO_MAX_BYTES)
+        return;
+    uint8_t *copy = mem_alloc(bytes);
+    if (process_read(p, copy, bytes, map->start) != (ssize_t)bytes) {
+        free(copy);
+        return;
+    }
+    m->pieces = mem_alloc(sizeof(*m->pieces));
+    m->pieces[0] = (struct module_piece){.bytes = bytes, .data = copy};
+    m->n_pieces = 1;
+    m->file_bytes = bytes;
+}
+
+static bool same_file(int fd, const struct mapping *map, struct stat *st)
+{
+    return fstat(fd, st) == 0 && S_ISREG(st->st_mode) && st->st_ino == map->ino &&
+           st->st_dev == map->dev;
+}
+
+/* Deleted and replaced files are still reachable by map_files, where privilege allows. */
+static int open_mapped_file(const struct process *p, const struct mapping *map, struct stat *st)
+{
+    char path[80];
+    snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, map->start, map->end);
+    int fd = openat(p->proc_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0 && same_file(fd, map, st))
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    fd = process_open_file(p, map->path, true);
+    if (fd < 0)
+        return fd;
+    if (same_file(fd, map, st))
+        return fd;
+    close(fd);
+    return -ESTALE;
+}
+
+static void load_file(const struct process *p, struct module *m, const struct mapping *map)
+{
+    struct stat st;
+    int fd = open_mapped_file(p, map, &st);
+    if (fd < 0) {
+        snprintf(m->trouble, sizeof(m->trouble), "%s",
+                 fd == -ESTALE || fd == -ENOENT
+                     ? "the file was deleted or replaced since it was mapped"
+                     : strerror(-fd));
+        return;
+    }
+    m->fd = fd;
+    m->file_bytes = (uint64_t)st.st_size;
+}
+
+static struct module *module_of(const struct process *p, struct modules *modules,
+                                const struct mapping *map)
+{
+    bool vdso = map->path && !strcmp(map->path, "[vdso]");
+    if (!(map->prot & PROT_EXEC) || !map->path || (!map->ino && !vdso))
+        return NULL;
+    struct module *m = modules_find(modules, map->dev, map->ino, map->path);
+    if (m)
+        return m;
+    m = modules_add(modules, map->dev, map->ino, map->path);
+    if (vdso)
+        load_vdso(p, m, map);
+    else
+        load_file(p, m, map);
+    if (!m->trouble[0])
+        module_read_headers(m);
+    return m;
+}
+
+static int map_one(struct process *p, struct modules *modules, uint64_t addr)
+{
+    char name[4096];
+    struct procmap_query q;
+    int rc = query(p, addr, name, sizeof(name), &q);
+    if (rc < 0)
+        return rc;
+    name[sizeof(name) - 1] = '\0';
+    struct mapping map = {
+        .start = q.vma_start,
+        .end = q.vma_end,
+        .off = q.vma_offset,
+        .dev = makedev(q.dev_major, q.dev_minor),
+        .ino = q.inode,
+        .prot = prot_of(q.vma_flags),
+        .shared = (q.vma_flags & VMA_SHARED) != 0,
+        .path = q.vma_name_size ? mem_strdup(name) : NULL,
+    };
+    map.module = module_of(p, modules, &map);
+    mappings_put(&p->maps, &map);
+    return 0;
+}
+
+/* The whole text, owned by the caller; it is consistent only line by line. */
+static char *read_maps_text(const struct process *p, size_t *ret_bytes)
+{
+    size_t cap = 0, n = 0;
+    char *text = NULL;
+    while (n < MAPS_TEXT_MAX_BYTES) {
+        text = mem_grow(text, &cap, n + (64 << 10), 1);
+        ssize_t got = pread(p->maps_fd, text + n, cap - n, (off_t)n);
+        if (got <= 0)
+            break;
+        n += (size_t)got;
+    }
+    *ret_bytes = n;
+    return text;
+}
+
+static void map_all(struct process *p, struct modules *modules)
+{
+    size_t bytes;
+    char *text OX_FREE = read_maps_text(p, &bytes);
+    mappings_release(&p->maps);
+    for (const char *line = text, *end = text + bytes; line < end;) {
+        const char *stop = memchr(line, '\n', (size_t)(end - line));
+        struct mapping map;
+        if (!stop)
+            break;
+        if (mapping_parse(line, (size_t)(stop - line), &map) == 0) {
+            map.module = module_of(p, modules, &map);
+            mappings_put(&p->maps, &map);
+        }
+        line = stop + 1;
+    }
+    p->maps_read_ns = clock_now_ns();
+}
+
+int process_map(struct process *p, struct modules *modules, uint64_t addr)
+{
+    if (p->maps_query)
+        return map_one(p, modules, addr);
+    if (clock_now_ns() - p->maps_read_ns >= OX_NS_PER_S / 10)
+        map_all(p, modules);
+    return mappings_find(&p->maps, addr) ? 0 : -ENODATA;
+}
+
+bool process_check_mappings(struct process *p)
+{
+    for (size_t i = 0; p->maps_query && i < p->maps.n; i++) {
+        const struct mapping *m = &p->maps.items[i];
+        struct procmap_query q;
+        int rc = query(p, m->start, NULL, 0, &q);
+        if (rc == 0 && q.vma_start == m->start && q.vma_end == m->end && q.inode == m->ino &&
+            q.vma_offset == m->off && prot_of(q.vma_flags) == m->prot)
+            continue;
+        /* JIT code comes and goes; only a file's mapping was cached by anyone else */
+        bool of_module = m->module != NULL;
+        mappings_release(&p->maps);
+        return of_module;
+    }
+    return false;
+}

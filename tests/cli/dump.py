@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""oxprof dump: every thread's stack once."""
+import os
+import re
+
+import harness
+from harness import Target, oxprof
+
+
+class Dump(harness.Case):
+    def test_threads(self):
+        with Target("sleepers", 10, 1) as target:
+            names = harness.task_names(target.pid)
+            result = oxprof("dump", "-p", target.pid)
+            self.assertEqual(result.code, 0, result.err)
+            self.assertEqual(target.finish()["woken"], 0, "waits that returned")
+        for tid, name in names.items():
+            self.assertRegex(result.out, rf"(?m)^.*\b{tid}\b.*\b{name}\b", "each with its name")
+        for function in ("compute", "computer", "wait_cond", "wait_epoll", "sleeper", "main"):
+            self.assertRegex(result.out, rf"\b{function}\b", result.out)
+        for call in ("futex", "poll", "nanosleep", "read", "epoll_wait", "rt_sigtimedwait"):
+            self.assertIn(call, result.out)
+
+    def test_saved_and_replayed(self):
+        path = os.path.join(self.folder(), "stacks.oxsnap")
+        with Target("sleepers", 10, 0) as target:
+            live = oxprof("dump", "-p", target.pid, "--save", path)
+            self.assertEqual(live.code, 0, live.err)
+            target.finish()
+        replayed = oxprof("dump", "--replay", path)
+        self.assertEqual(replayed.code, 0, replayed.err)
+        self.assertEqual(replayed.out, live.out, "replayed as it was seen")
+
+    def test_repeatable(self):
+        """Sleepers' stacks are the same whenever they are looked at."""
+        with Target("sleepers", 10, 0) as target:
+            first = oxprof("dump", "-p", target.pid)
+            second = oxprof("dump", "-p", target.pid)
+            target.finish()
+        self.assertEqual(first.code, 0, first.err)
+        self.assertEqual(first.out, second.out)
+        self.assertGreaterEqual(len(re.findall(r"\bsleeper\b", first.out)), 9)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+"""Stacks that are deep, or lie on two stacks."""
+import harness
+from harness import Target
+
+
+class Stacks(harness.Case):
+    def sample_deep(self, how):
+        with Target("deep", how) as target:
+            report = self.sample("-p", target.pid, "-r", 500, "-d", "2s")
+            target.finish()
+        self.assertGreater(report.cpu, 300, report.text)
+        self.assert_share(report.self_of(r"^bottom_work \(deep\)$"), report.cpu, 1.0, "bottom_work")
+        return report
+
+    def test_deep_recursion(self):
+        report = self.sample_deep("frames")
+        self.assert_share(report.total_of(r"^descend \(deep\)$"), report.cpu, 1.0, "descend")
+        # a stack either reaches main or is said to be truncated
+        reached = report.total_of(r"^main \(deep\)$")
+        self.assertGreaterEqual(reached + report.truncated, report.cpu, report.text)
+
+    def test_signal_stack(self):
+        report = self.sample_deep("signal")
+        for function in ("handler_work", "on_signal", "raise_on_other_stack", "main"):
+            self.assert_share(report.total_of(rf"^{function} \(deep\)$"), report.cpu, 1.0, function)
+        self.assertLess(report.truncated * 100, report.samples, "truncated stacks")
+
+
+if __name__ == "__main__":
+    harness.main()
