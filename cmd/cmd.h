@@ -46,8 +46,8 @@ struct options {
 /* Which options a subcommand takes. */
 enum option_set { OPTIONS_SAMPLE = 1, OPTIONS_PRINT = 2, OPTIONS_DUMP = 4 };
 
-/* Fills opt; false after a message about what is wrong with the command line. argv[0] is the name of
- * the program or of the subcommand. */
+/* Fills opt; false after a message about what is wrong with the command line. argv[0] is the name
+ * of the program or of the subcommand. */
 bool options_parse(struct options *opt, int argc, char **argv, unsigned sets);
 
 int sample_main(int argc, char **argv);

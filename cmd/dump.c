@@ -1,11 +1,159 @@
 /* SPDX-License-Identifier: MIT */
-#include "cmd.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/escape.h"
+#include "cmd/cmd.h"
+#include "cmd/dump.h"
+#include "cmd/loop.h"
+#include "symbols/symbols.h"
+
+enum { DUMP_NS = 1000 * 1000 * 1000 };
+
+static void print_name(const char *name)
+{
+    char text[1024];
+    escape_text(text, sizeof(text), name, NULL);
+    fputs(text, stdout);
+}
+
+void dump_thread(pid_t tid, const char *name, bool asleep, int64_t nr)
+{
+    const char *call = nr >= 0 ? syscall_name(nr) : NULL;
+    printf("# thread %d (", tid);
+    print_name(name);
+    if (!asleep)
+        puts("): on CPU");
+    else if (call)
+        printf("): waiting in %s\n", call);
+    else
+        puts("): waiting");
+}
+
+void dump_frame(const char *function, const char *module, const char *file, uint32_t line)
+{
+    fputs("    ", stdout);
+    print_name(function);
+    if (file[0]) {
+        fputs(" (", stdout);
+        print_name(file);
+        printf(":%u)", line);
+    } else if (module[0]) {
+        fputs(" (", stdout);
+        print_name(module);
+        putchar(')');
+    }
+    putchar('\n');
+}
+
+static void print_stack(const struct profile *p, uint32_t tally)
+{
+    for (uint32_t node = p->tallies[tally].node; node; node = p->nodes[node].parent) {
+        const struct profile_frame *f = &p->frames[p->nodes[node].frame];
+        dump_frame(intern_get(p->strings, f->function), intern_get(p->strings, f->module),
+                   intern_get(p->strings, f->file), f->line);
+    }
+}
+
+static void print_threads(struct session *s, const struct profile *p)
+{
+    struct session_thread th;
+    printf("# oxprof %s: %s, %" PRIu64 " thread%s\n", OX_VERSION, intern_get(p->strings, p->title),
+           p->threads_seen, p->threads_seen == 1 ? "" : "s");
+    for (size_t i = 0; session_thread(s, i, &th); i++) {
+        puts("#");
+        if (!th.sampled) {
+            printf("# thread %d (", th.tid);
+            print_name(th.name);
+            puts("): not seen: it has ended, or can't be stopped");
+            continue;
+        }
+        dump_thread(th.tid, th.name, th.asleep, th.syscall);
+        print_stack(p, th.tally);
+    }
+}
+
+/* One tick, and the stops that it began. */
+static void look_once(struct session *s, const struct loop *l)
+{
+    uint64_t end = clock_now_ns() + DUMP_NS;
+    session_start(s);
+    while (!session_ticks(s) && clock_now_ns() < end) {
+        if (loop_wait(l, session_next_ns(s)) == SIGCHLD)
+            session_collect(s);
+        session_tick(s);
+    }
+    while (session_stopping(s) && clock_now_ns() < end) {
+        loop_wait(l, clock_now_ns() + DUMP_NS / 100);
+        session_collect(s);
+    }
+    session_finish(s);
+}
+
+static int save(struct session *s, const char *path)
+{
+    FILE *out = fopen(path, "we");
+    int rc = out ? session_save_snapshots(s, out) : -errno;
+    if (out && fclose(out) != 0 && rc == 0)
+        rc = -errno;
+    if (rc == 0)
+        return EXIT_DONE;
+    say("%s can't be written: %s", path, strerror(-rc));
+    return EXIT_FAILED;
+}
+
+static int dump(struct options *opt)
+{
+    struct loop loop;
+    struct guardian guardian;
+    loop_begin(&loop);
+    int rc = guardian_start(&guardian);
+    if (rc < 0) {
+        say("can't start the guardian process: %s", strerror(-rc));
+        return EXIT_FAILED;
+    }
+    limits_prepare();
+    opt->session.interval_ns = OX_NS_PER_S / 1000;
+    opt->session.keep_snapshots = opt->save != NULL;
+    struct session *s = session_new(&opt->session, &guardian);
+    int code = add_targets(s, opt);
+    if (code == EXIT_DONE) {
+        look_once(s, &loop);
+        const struct profile *p = session_profile(s);
+        if (opt->save)
+            code = save(s, opt->save);
+        guardian_end(&guardian);
+        loop_end(&loop);
+        for (size_t i = 0; session_warning(s, i) && !opt->quiet; i++)
+            say("%s", session_warning(s, i));
+        print_threads(s, p);
+        if (fflush(stdout) != 0) {
+            say("standard output can't be written: %s", strerror(errno));
+            code = EXIT_FAILED;
+        }
+    }
+    guardian_end(&guardian);
+    session_free(s);
+    return code;
+}
 
 int dump_main(int argc, char **argv)
 {
     struct options opt;
+    bool targets;
     if (!options_parse(&opt, argc, argv, OPTIONS_DUMP))
         return EXIT_USAGE;
-    help_dump(stdout);
-    return EXIT_DONE;
+    if (opt.help) {
+        help_dump(stdout);
+        return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+    }
+    targets = opt.n_pids || opt.n_tids;
+    if (opt.replay && !targets && !opt.save)
+        return dump_replay(&opt);
+    if (targets && !opt.replay)
+        return dump(&opt);
+    say("want either -p PID or --replay FILE (see oxprof dump --help)");
+    return EXIT_USAGE;
 }

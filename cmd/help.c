@@ -2,7 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cmd.h"
+#include "cmd/cmd.h"
 
 static const char usage[] =
     "usage: oxprof [OPTIONS] -p PID[,PID...]     sample running processes, print the report\n"
@@ -12,7 +12,8 @@ static const char usage[] =
     "\n"
     "What to sample:\n"
     "  -p, --pid PID[,PID]   processes           -t, --tid TID[,TID]  only these threads\n"
-    "      --children        and what they fork      --mode wall|cpu  all threads, or running ones\n"
+    "      --children        and what they fork      --mode wall|cpu  all threads, or running "
+    "ones\n"
     "  -r, --rate HZ         default 100         -i, --interval TIME  0.1ms to 10s, instead of -r\n"
     "  -d, --duration TIME   as 5s, 500ms, 2m        --samples N      enough is enough\n"
     "      --start-paused    until SIGUSR2           --capture auto|stop|nostop\n"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "loop.h"
+#include "cmd/loop.h"
 
 #include <stddef.h>
 #include <unistd.h>

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /*
- * Signals as events. Everything is blocked from the start and taken one at a time, so that none arrives
- * while a thread of the target stands still.
+ * Signals as events. Everything is blocked from the start and taken one at a time, so that none
+ * arrives while a thread of the target stands still.
  */
 struct loop {
     sigset_t inherited; /* the mask we were started with: for a launched command */

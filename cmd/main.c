@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/escape.h"
-#include "cmd.h"
+#include "cmd/cmd.h"
 
 static const struct command {
     const char *name;

@@ -7,7 +7,7 @@
 #include "base/escape.h"
 #include "base/mem.h"
 #include "base/parse.h"
-#include "cmd.h"
+#include "cmd/cmd.h"
 
 enum {
     INTERVAL_MIN_NS = 100 * 1000, /* 0.1 ms */

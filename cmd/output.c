@@ -9,7 +9,7 @@
 
 #include "base/escape.h"
 #include "base/mem.h"
-#include "cmd.h"
+#include "cmd/cmd.h"
 
 static report_writer *writer_of(const struct options *opt)
 {
@@ -91,8 +91,10 @@ int output_report(const struct options *opt, const struct profile *p, FILE *fall
     if (!opt->output)
         rc = writer(p, &opt->report, fallback) < 0 ? -errno : 0;
     else if (planted_link(opt->output))
-        return error_set(err, -ELOOP, "%s is another user's symbolic link in a folder that everybody may "
-                                      "write to: name another file", opt->output);
+        return error_set(err, -ELOOP,
+                         "%s is another user's symbolic link in a folder that everybody may "
+                         "write to: name another file",
+                         opt->output);
     else if (written_straight(opt->output))
         rc = write_straight(opt, p, writer);
     else

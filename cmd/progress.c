@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "progress.h"
+#include "cmd/progress.h"
 
 #include <inttypes.h>
 #include <unistd.h>
@@ -15,8 +15,9 @@ static double seconds_since(uint64_t ns)
 
 void progress_begin(struct progress *p, const struct options *opt, bool launched)
 {
-    *p = (struct progress){
-        .quiet = opt->quiet || launched, .terminal = isatty(STDERR_FILENO) == 1, .began_ns = clock_now_ns()};
+    *p = (struct progress){.quiet = opt->quiet || launched,
+                           .terminal = isatty(STDERR_FILENO) == 1,
+                           .began_ns = clock_now_ns()};
     if (p->quiet || p->terminal)
         return;
     if (opt->session.duration_ns)

@@ -2,11 +2,11 @@
 #ifndef CMD_PROGRESS_H
 #define CMD_PROGRESS_H
 
-#include "cmd.h"
+#include "cmd/cmd.h"
 
-/* What the user sees on stderr meanwhile: a line redrawn four times a second on a terminal, else one
- * at the start and one at the end; beside a launched command, which may be drawing there itself,
- * and with -q, nothing. */
+/* What the user sees on stderr meanwhile: a line redrawn four times a second on a terminal, else
+ * one at the start and one at the end; beside a launched command, which may be drawing there
+ * itself, and with -q, nothing. */
 struct progress {
     bool quiet, terminal;
     bool drawn; /* a line without its end stands on the terminal */

@@ -9,9 +9,9 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "capture/launcher.h"
-#include "cmd.h"
-#include "loop.h"
-#include "progress.h"
+#include "cmd/cmd.h"
+#include "cmd/loop.h"
+#include "cmd/progress.h"
 #include "target/proctext.h"
 
 /* One run of `oxprof -p` or `oxprof -- CMD`. */
@@ -109,7 +109,8 @@ static void toggle_pause(struct run *r)
         session_resume(r->session);
     else
         session_pause(r->session);
-    progress_event(&r->progress, session_paused(r->session) ? "paused (SIGUSR2 resumes)" : "resumed");
+    progress_event(&r->progress,
+                   session_paused(r->session) ? "paused (SIGUSR2 resumes)" : "resumed");
 }
 
 /* Ctrl-Z: never with a thread of the target in hand. */
@@ -199,8 +200,9 @@ static int report(struct run *r)
     progress_end(&r->progress, session_samples(r->session));
     guardian_end(&r->guardian);
     if (!session_samples(r->session) && !launched) {
-        say("no samples: %s", session_paused(r->session) ? "it stayed paused (SIGUSR2 resumes)"
-                                                         : "the target ended, or nothing ran, too soon");
+        say("no samples: %s", session_paused(r->session)
+                                  ? "it stayed paused (SIGUSR2 resumes)"
+                                  : "the target ended, or nothing ran, too soon");
         return EXIT_NO_SAMPLES;
     }
     if (!launched)

@@ -393,7 +393,8 @@ class Case(unittest.TestCase):
         self.assertGreater(of, 0, what)
         percent = 100 * got / of
         self.assertLessEqual(abs(percent - 100 * wanted), points,
-                             f"{what}: {percent:.2f} % reported, {100 * wanted:.2f} % measured")
+                             f"{what}: {got} of {of}, {percent:.2f} %, instead of "
+                             f"{100 * wanted:.2f} %")
 
     def assert_refused(self, result, code, *patterns):
         """An exit code, nothing on stdout, one message that says all of it."""

@@ -30,11 +30,11 @@ void mem_cleanup_close(const int *fd);
 #define OX_CLOSE __attribute__((cleanup(mem_cleanup_close)))
 
 /* Returns *p and leaves NULL (or -1) behind, so that the cleanup does nothing. */
-#define OX_TAKE(p)                                                                                 \
-    __extension__({                                                                                \
-        __typeof__(p) ox_taken = (p);                                                              \
-        (p) = NULL;                                                                                \
-        ox_taken;                                                                                  \
+#define OX_TAKE(p)                    \
+    __extension__({                   \
+        __typeof__(p) ox_taken = (p); \
+        (p) = NULL;                   \
+        ox_taken;                     \
     })
 
 #endif

@@ -78,8 +78,8 @@ int parse_duration_ns(const char *s, uint64_t *ret_ns)
     static const struct {
         const char *name;
         uint64_t ns;
-    } units[] = {{"", OX_NS_PER_S},          {"s", OX_NS_PER_S}, {"ms", 1000000}, {"us", 1000},
-                 {"ns", 1}, {"m", 60 * OX_NS_PER_S}, {"h", 3600 * OX_NS_PER_S}};
+    } units[] = {{"", OX_NS_PER_S}, {"s", OX_NS_PER_S},      {"ms", 1000000},          {"us", 1000},
+                 {"ns", 1},         {"m", 60 * OX_NS_PER_S}, {"h", 3600 * OX_NS_PER_S}};
     const char *p = s, *end = s + strlen(s);
     uint64_t whole, nano;
     int rc = decimal_at(&p, end, &whole, &nano);
@@ -88,8 +88,8 @@ int parse_duration_ns(const char *s, uint64_t *ret_ns)
     for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
         if (strcmp(p, units[i].name))
             continue;
-        __extension__ unsigned __int128 ns =
-            (unsigned __int128)whole * units[i].ns + (unsigned __int128)nano * units[i].ns / OX_NS_PER_S;
+        __extension__ unsigned __int128 ns = (unsigned __int128)whole * units[i].ns +
+                                             (unsigned __int128)nano * units[i].ns / OX_NS_PER_S;
         if (ns > INT64_MAX)
             return -ERANGE;
         *ret_ns = (uint64_t)ns;

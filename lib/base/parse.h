@@ -18,8 +18,8 @@ int parse_duration_ns(const char *s, uint64_t *ret_ns);
 int parse_decimal(const char *s, double *ret_value);
 
 /*
- * Steps along a text of /proc: skips blanks, reads one number in the base 8, 10 or 16, moves *p behind
- * it. False where no digit stands or the number overflows; then *p is unchanged.
+ * Steps along a text of /proc: skips blanks, reads one number in the base 8, 10 or 16, moves *p
+ * behind it. False where no digit stands or the number overflows; then *p is unchanged.
  */
 bool parse_number_at(const char **p, const char *end, unsigned base, uint64_t *ret_value);
 

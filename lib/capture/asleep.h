@@ -6,8 +6,8 @@
 #include "target/snapshot.h"
 
 /*
- * A sleeping thread, sampled without touching it: /proc/.../syscall answers only for a thread that is
- * switched out, and the run counter, which counts before it can run again, is equal before and
+ * A sleeping thread, sampled without touching it: /proc/.../syscall answers only for a thread that
+ * is switched out, and the run counter, which counts before it can run again, is equal before and
  * after the copy. w->run must hold the counter as just read.
  *
  * 0 with *ret filled (its stack lies in buf, which must hold SNAPSHOT_STACK_MAX_BYTES); -EAGAIN: it
@@ -18,8 +18,8 @@ int asleep_capture(struct watch *w, uint8_t *buf, struct snapshot *ret);
 
 /*
  * Copies a stack of w's process: from sp less the red zone, w->copy_bytes at most, never beyond
- * the mapping that holds sp, which must be plain anonymous memory. Fills the stack fields of ret; they
- * stay empty where it can't be read. No allocation.
+ * the mapping that holds sp, which must be plain anonymous memory. Fills the stack fields of ret;
+ * they stay empty where it can't be read. No allocation.
  */
 void asleep_copy_stack(struct watch *w, uint64_t sp, uint8_t *buf, struct snapshot *ret);
 

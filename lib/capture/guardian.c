@@ -18,8 +18,8 @@
 
 enum {
     LOOK_MS = 20,
-    PATIENCE_NS = 100 * 1000 * 1000,  /* how long a stop may last */
-    STUCK_NS = 1000 * 1000 * 1000,    /* without a heartbeat, while a stop is open */
+    PATIENCE_NS = 100 * 1000 * 1000, /* how long a stop may last */
+    STUCK_NS = 1000 * 1000 * 1000,   /* without a heartbeat, while a stop is open */
 };
 
 /* The guardian's own view; it lives in the guardian process only. */
@@ -49,10 +49,11 @@ static void kill_sampler(struct guard *g, const char *why)
     char text[256];
     atomic_store(&g->page->killed, true);
     syscall(SYS_pidfd_send_signal, g->sampler_fd, SIGKILL, NULL, 0);
-    snprintf(text, sizeof(text),
-             "oxprof: the sampler %s while it held a thread of the target; it was killed so that the "
-             "target runs on; %llu samples are lost\n",
-             why, (unsigned long long)atomic_load(&g->page->samples));
+    snprintf(
+        text, sizeof(text),
+        "oxprof: the sampler %s while it held a thread of the target; it was killed so that the "
+        "target runs on; %llu samples are lost\n",
+        why, (unsigned long long)atomic_load(&g->page->samples));
     say(text);
 }
 
@@ -92,8 +93,10 @@ static void last_words(const struct guard *g)
     if (atomic_load(&g->page->goodbye) || atomic_load(&g->page->killed))
         return;
     snprintf(text, sizeof(text),
-             "oxprof: the sampler died unexpectedly; %llu samples that it had not reported are lost. The "
-             "target runs on: the kernel ended any stop\n", samples);
+             "oxprof: the sampler died unexpectedly; %llu samples that it had not reported are "
+             "lost. The "
+             "target runs on: the kernel ended any stop\n",
+             samples);
     say(text);
 }
 
@@ -107,7 +110,8 @@ static _Noreturn void guard_main(struct guard *g)
     _exit(0);
 }
 
-/* Nothing that is meant for the sampler may reach the guardian, least of all its terminal's signals. */
+/* Nothing that is meant for the sampler may reach the guardian, least of all its terminal's
+ * signals. */
 static void become_guardian(struct guardian_page *page, pid_t sampler)
 {
     char path[64];
@@ -132,7 +136,8 @@ int guardian_start(struct guardian *g)
 {
     pid_t sampler = getpid();
     *g = (struct guardian){0};
-    void *page = mmap(NULL, sizeof(*g->page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *page =
+        mmap(NULL, sizeof(*g->page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return -errno;
     g->page = page;

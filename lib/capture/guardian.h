@@ -8,11 +8,12 @@
 #include <sys/types.h>
 
 /*
- * A process beside the sampler that keeps the target from being held: where a stop has lasted 100 ms and
- * /proc shows the sampler itself stopped, it continues the sampler (SIGCONT), which ends the stop and
- * then stops itself again; where that does not help within another 100 ms, or the sampler hangs
- * in the kernel or makes no progress for a second, it kills the sampler, which frees the target, and says
- * so. It also says what was lost when the sampler dies without having said goodbye.
+ * A process beside the sampler that keeps the target from being held: where a stop has lasted 100
+ * ms and /proc shows the sampler itself stopped, it continues the sampler (SIGCONT), which ends the
+ * stop and then stops itself again; where that does not help within another 100 ms, or the sampler
+ * hangs in the kernel or makes no progress for a second, it kills the sampler, which frees the
+ * target, and says so. It also says what was lost when the sampler dies without having said
+ * goodbye.
  */
 struct guardian_page {
     _Atomic uint64_t open_since_ns; /* a thread may be stopped by us since; 0: none */

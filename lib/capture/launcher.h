@@ -9,8 +9,8 @@
 
 /*
  * Starts the command whose profile is wanted, as our own child: Yama lets a tracer trace its
- * descendants. It keeps our standard streams; launcher_start() leaves it waiting, launcher_go() lets it
- * exec, so that whatever must be ready is ready before its first instruction.
+ * descendants. It keeps our standard streams; launcher_start() leaves it waiting, launcher_go()
+ * lets it exec, so that whatever must be ready is ready before its first instruction.
  */
 struct launcher {
     pid_t pid;

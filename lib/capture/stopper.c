@@ -54,7 +54,8 @@ int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
     struct proc_status status;
     if (s->n == STOPPER_MAX)
         return -EAGAIN;
-    /* Read anew each time: a filter may be installed at any moment, and then restart_syscall kills. */
+    /* Read anew each time: a filter may be installed at any moment, and then restart_syscall kills.
+     */
     int rc = thread_status(w->threads, w->process, w->thread, &status);
     if (rc < 0)
         return rc;
@@ -83,9 +84,9 @@ int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
     return 0;
 }
 
-/* The calls that report EINTR to PTRACE_INTERRUPT although no signal has come (measured on Linux 6.18;
- * signal(7), "Interruption of system calls by stop signals"). Issuing them again changes nothing that
- * they have done; this is not so for close or connect. */
+/* The calls that report EINTR to PTRACE_INTERRUPT although no signal has come (measured on
+ * Linux 6.18; signal(7), "Interruption of system calls by stop signals"). Issuing them again
+ * changes nothing that they have done; this is not so for close or connect. */
 static bool may_be_issued_again(uint64_t nr)
 {
     switch (nr) {
@@ -145,10 +146,22 @@ static void take_registers(const struct user_regs_struct *r, struct regs *ret)
 {
     *ret = (struct regs){
         .known = (1u << DWREG_N) - 1,
-        .value = {[DWREG_RAX] = r->rax, [DWREG_RDX] = r->rdx, [DWREG_RCX] = r->rcx, [DWREG_RBX] = r->rbx,
-                  [DWREG_RSI] = r->rsi, [DWREG_RDI] = r->rdi, [DWREG_RBP] = r->rbp, [DWREG_RSP] = r->rsp,
-                  [DWREG_R8] = r->r8,   [DWREG_R9] = r->r9,   [DWREG_R10] = r->r10, [DWREG_R11] = r->r11,
-                  [DWREG_R12] = r->r12, [DWREG_R13] = r->r13, [DWREG_R14] = r->r14, [DWREG_R15] = r->r15,
+        .value = {[DWREG_RAX] = r->rax,
+                  [DWREG_RDX] = r->rdx,
+                  [DWREG_RCX] = r->rcx,
+                  [DWREG_RBX] = r->rbx,
+                  [DWREG_RSI] = r->rsi,
+                  [DWREG_RDI] = r->rdi,
+                  [DWREG_RBP] = r->rbp,
+                  [DWREG_RSP] = r->rsp,
+                  [DWREG_R8] = r->r8,
+                  [DWREG_R9] = r->r9,
+                  [DWREG_R10] = r->r10,
+                  [DWREG_R11] = r->r11,
+                  [DWREG_R12] = r->r12,
+                  [DWREG_R13] = r->r13,
+                  [DWREG_R14] = r->r14,
+                  [DWREG_R15] = r->r15,
                   [DWREG_RIP] = r->rip},
     };
 }
@@ -237,8 +250,8 @@ static void reap(struct stopper *s, pid_t pid)
 }
 
 /*
- * A stop that belongs to no thread that we know: a thread that called exec while its stop was under way,
- * which made its number that of the process. It must not stand still a moment longer.
+ * A stop that belongs to no thread that we know: a thread that called exec while its stop was under
+ * way, which made its number that of the process. It must not stand still a moment longer.
  */
 static void let_go(struct stopper *s, pid_t tid, bool ours, unsigned pass_on)
 {

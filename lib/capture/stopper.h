@@ -7,8 +7,8 @@
 #include "target/snapshot.h"
 
 /*
- * The short stop of running threads: seize, interrupt, and when the stop comes: repair, copy, detach.
- * Nothing else happens while a thread stands still: no allocation, no file, no message.
+ * The short stop of running threads: seize, interrupt, and when the stop comes: repair, copy,
+ * detach. Nothing else happens while a thread stands still: no allocation, no file, no message.
  *
  * Stops come when they come. A thread that waits for a CPU stops before it executes anything
  * more, so what its stop shows is what it was at when it was interrupted, however much later.
@@ -27,7 +27,7 @@ struct stop {
     struct watch *watch; /* borrowed; must live until the stop is reported */
     uint64_t tick;       /* at which it was interrupted; the caller's */
     uint64_t interrupted_ns;
-    bool filtered;       /* a seccomp filter may forbid restart_syscall */
+    bool filtered; /* a seccomp filter may forbid restart_syscall */
     enum stop_result result;
     struct snapshot snapshot;
     uint8_t *buf; /* owned; SNAPSHOT_STACK_MAX_BYTES, pages used only as needed */
@@ -50,8 +50,8 @@ void stopper_init(struct stopper *s, struct guardian *g);
 void stopper_release(struct stopper *s);
 
 /*
- * Interrupts the thread. 0, or -ESRCH gone, -EPERM refused (traced by another), -EBUSY it is in a state
- * that must not be interrupted (dumping core), -EAGAIN too many stops under way.
+ * Interrupts the thread. 0, or -ESRCH gone, -EPERM refused (traced by another), -EBUSY it is in a
+ * state that must not be interrupted (dumping core), -EAGAIN too many stops under way.
  */
 int stopper_start(struct stopper *s, struct watch *w, uint64_t tick);
 
@@ -59,10 +59,11 @@ int stopper_start(struct stopper *s, struct watch *w, uint64_t tick);
  * Ends every stop that has come, and reaps what has ended. Calls done() for each, with the target
  * already running again; the snapshot holds until done() returns.
  */
-void stopper_collect(struct stopper *s, void (*done)(void *arg, const struct stop *stop), void *arg);
+void stopper_collect(struct stopper *s, void (*done)(void *arg, const struct stop *stop),
+                     void *arg);
 
-/* Gives up the stops of threads that have ended without a notice to us (an exec by another thread, a
- * leader that waits for its threads): as STOP_GONE. Not for every tick: it reads /proc. */
+/* Gives up the stops of threads that have ended without a notice to us (an exec by another thread,
+ * a leader that waits for its threads): as STOP_GONE. Not for every tick: it reads /proc. */
 void stopper_expire(struct stopper *s, void (*done)(void *arg, const struct stop *stop), void *arg);
 
 #endif

@@ -23,7 +23,7 @@ struct watch {
     bool exited;           /* a leader that has ended before its threads */
     uint32_t tally;        /* of the profile */
     uint32_t profile_thread;
-    int64_t syscall;       /* that it was in; -1 none */
+    int64_t syscall; /* that it was in; -1 none */
 
     uint64_t memory_start, memory_end; /* the anonymous mapping that its stack was last seen in */
     size_t copy_bytes;                 /* how much of the stack to copy */

@@ -22,7 +22,8 @@ static bool known(const struct session *s, pid_t pid)
     return false;
 }
 
-/* A child that can't be opened has ended already, or may not be read; either way it is not sampled. */
+/* A child that can't be opened has ended already, or may not be read; either way it is not sampled.
+ */
 static void add_child(struct session *s, pid_t pid)
 {
     struct error err;

@@ -31,14 +31,16 @@ void naming_keep_perfmap(struct session *s, struct target *t)
     snprintf(path, sizeof(path), "/tmp/perf-%d.map", t->process.ns_pid);
     int fd OX_CLOSE = process_open_file(&t->process, path, false);
     if (fd < 0) {
-        session_warn(s, "process %d runs code made at run time that has no names: no %s (node: "
-                        "--perf-basic-prof; python 3.12+: -X perf; java: perf-map-agent)",
+        session_warn(s,
+                     "process %d runs code made at run time that has no names: no %s (node: "
+                     "--perf-basic-prof; python 3.12+: -X perf; java: perf-map-agent)",
                      t->process.pid, path);
         return;
     }
     if (fstat(fd, &st) < 0 || !trustworthy(t, &st)) {
-        session_warn(s, "%s is ignored: it must be owned by the target's user or root, with one link, "
-                        "writable by nobody else, and at most 256 MiB",
+        session_warn(s,
+                     "%s is ignored: it must be owned by the target's user or root, with one link, "
+                     "writable by nobody else, and at most 256 MiB",
                      path);
         return;
     }

@@ -18,6 +18,7 @@ enum {
     WAKE_MAX_NS = 100 * 1000 * 1000, /* an end, or a silent stop, is noticed at least this often */
     DRAIN_NS = 500 * 1000 * 1000,    /* how long the end waits for stops under way */
     TARGETS_MAX = 4096,
+    SPIN_NS = 60 * 1000,
 };
 
 struct session *session_new(const struct session_options *opt, struct guardian *guardian)
@@ -148,8 +149,8 @@ bool session_child_status(const struct session *s, int *ret_status)
     return s->stopper.child_ended;
 }
 
-/* Tick n belongs to the n-th interval and falls at a random point of it, so that samples do not beat
- * in time with timers of the target. */
+/* Tick n belongs to the n-th interval and falls at a random point of it, so that samples do not
+ * beat in time with timers of the target. */
 static void plan_tick(struct session *s, uint64_t n)
 {
     s->due_ns = s->epoch_ns + (n - 1) * s->opt.interval_ns +
@@ -199,6 +200,24 @@ static void beat(struct session *s)
     atomic_fetch_add_explicit(&s->guardian->page->heartbeat, 1, memory_order_relaxed);
 }
 
+void session_collect(struct session *s)
+{
+    beat(s);
+    stopper_collect(&s->stopper, ticks_stop_done, s);
+}
+
+/*
+ * A thread that runs on another CPU stops within some 10 us. Waiting for it awake spares the thread
+ * the time that it takes to wake us; one that does not run yet is left to SIGCHLD.
+ */
+static void collect_at_once(struct session *s)
+{
+    if (!s->stopper.n)
+        return;
+    for (uint64_t end = clock_now_ns() + SPIN_NS; s->stopper.n && clock_now_ns() < end;)
+        session_collect(s);
+}
+
 void session_tick(struct session *s)
 {
     uint64_t now = clock_now_ns();
@@ -211,19 +230,15 @@ void session_tick(struct session *s)
                 ticks_end_target(s, s->targets[i]);
         return;
     }
-    /* Late by whole intervals: those ticks are missed, and this one stands for the present interval. */
+    /* Late by whole intervals: those ticks are missed, and this one stands for the present
+     * interval. */
     uint64_t present = (now - s->epoch_ns) / s->opt.interval_ns + 1, next = s->tick + 1;
     uint64_t tick = present > next ? present : next;
     s->profile->ticks_missed += tick - next;
     ticks_run(s, tick, tick - next);
+    collect_at_once(s);
     s->profile->ticks = s->tick;
     plan_tick(s, s->tick + 1);
-}
-
-void session_collect(struct session *s)
-{
-    beat(s);
-    stopper_collect(&s->stopper, ticks_stop_done, s);
 }
 
 bool session_targets_live(const struct session *s)
@@ -354,6 +369,11 @@ uint64_t session_samples(const struct session *s)
     return s->samples;
 }
 
+uint64_t session_ticks(const struct session *s)
+{
+    return s->tick;
+}
+
 bool session_thread(struct session *s, size_t i, struct session_thread *ret)
 {
     for (size_t t = 0; t < s->n_targets; t++) {
@@ -376,4 +396,11 @@ bool session_thread(struct session *s, size_t i, struct session_thread *ret)
         return true;
     }
     return false;
+}
+
+int session_save_snapshots(struct session *s, FILE *out)
+{
+    (void)s;
+    (void)out;
+    return -ENOSYS;
 }

@@ -39,7 +39,8 @@ struct session;
 struct session *session_new(const struct session_options *opt, struct guardian *guardian);
 void session_free(struct session *s);
 
-/* tid 0: all its threads. Several calls for threads of one process add up. -ESRCH, -EPERM, -ENOTSUP, … */
+/* tid 0: all its threads. Several calls for threads of one process add up. -ESRCH, -EPERM,
+ * -ENOTSUP, … */
 int session_add(struct session *s, pid_t pid, pid_t tid, struct error *err);
 
 /* A launched command, our own child: its end is noticed here. */
@@ -50,12 +51,13 @@ bool session_child_status(const struct session *s, int *ret_status);
 /* Arms the clock: the first tick falls at a random point of the interval that begins now. */
 void session_start(struct session *s);
 
-/* When session_tick() is due (CLOCK_MONOTONIC); never far away, so that an end is noticed in time. */
+/* When session_tick() is due (CLOCK_MONOTONIC); never far away, so that an end is noticed in time.
+ */
 uint64_t session_next_ns(const struct session *s);
 void session_tick(struct session *s);
 
-/* After SIGCHLD: ends the stops that have come. Also to be called after the end of sampling, as long
- * as the program runs. */
+/* After SIGCHLD: ends the stops that have come. Also to be called after the end of sampling, as
+ * long as the program runs. */
 void session_collect(struct session *s);
 
 /* Nothing more will be sampled: the time is up, enough samples, or no target lives. */
@@ -75,8 +77,10 @@ void session_finish(struct session *s);
 struct profile *session_profile(struct session *s);
 
 uint64_t session_samples(const struct session *s);
+uint64_t session_ticks(const struct session *s);
 
-/* What kept threads or names from being seen, for one warning each: NULL when i is past the last. */
+/* What kept threads or names from being seen, for one warning each: NULL when i is past the last.
+ */
 const char *session_warning(struct session *s, size_t i);
 
 /* What was found of each thread at its last look, for `oxprof dump`. */

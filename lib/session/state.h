@@ -16,10 +16,10 @@ struct target {
     struct unwinder *unwinder; /* owned */
     struct perfmap *perfmap;   /* owned; read when names are wanted */
     bool live;
-    bool has_jit;           /* samples fell on anonymous executable memory */
-    bool filtered;          /* only the threads in wanted */
-    struct map wanted;      /* tid -> 1 */
-    uint32_t index;         /* in session->targets */
+    bool has_jit;      /* samples fell on anonymous executable memory */
+    bool filtered;     /* only the threads in wanted */
+    struct map wanted; /* tid -> 1 */
+    uint32_t index;    /* in session->targets */
     uint64_t exec_checked_ns, maps_checked_ns, children_read_ns;
     bool traced_said;
 };
@@ -52,9 +52,9 @@ struct session {
     size_t n_targets, targets_cap;
 
     /* the clock */
-    uint64_t epoch_ns;    /* where tick 1's interval begins; moved by pauses */
-    uint64_t tick;        /* the last one that was made */
-    uint64_t due_ns;      /* when the next one is due */
+    uint64_t epoch_ns; /* where tick 1's interval begins; moved by pauses */
+    uint64_t tick;     /* the last one that was made */
+    uint64_t due_ns;   /* when the next one is due */
     uint64_t start_tick, sampled_ns, resumed_ns;
     uint64_t random;
     bool started, paused, finished;
@@ -63,9 +63,9 @@ struct session {
     uint64_t own_cpu_start_ns;
     uint64_t ended_cpu_ns; /* running time of the targets' threads that have ended */
     size_t frames_named;
-    uint8_t *buf;          /* a sleeper's stack: SNAPSHOT_STACK_MAX_BYTES */
-    struct stack *stack;   /* of the walk under way */
-    uint32_t *frames;      /* root first, UNWIND_FRAMES_MAX */
+    uint8_t *buf;        /* a sleeper's stack: SNAPSHOT_STACK_MAX_BYTES */
+    struct stack *stack; /* of the walk under way */
+    uint32_t *frames;    /* root first, UNWIND_FRAMES_MAX */
     struct kept_snapshot *kept;
     size_t n_kept, kept_cap;
     char *warnings[WARNINGS_MAX]; /* owned */

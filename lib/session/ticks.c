@@ -9,13 +9,13 @@
 #include "target/diagnose.h"
 
 /*
- * What a tick does with each thread. Every tick of every thread ends up in exactly one place: a hit of
- * some tally, or a loss with its reason.
+ * What a tick does with each thread. Every tick of every thread ends up in exactly one place: a hit
+ * of some tally, or a loss with its reason.
  */
 enum {
-    LOOK_GAP_MAX = 16,                    /* ticks between looks at a long-idle thread, at most */
-    LOOK_GAP_MAX_NS = 250 * 1000 * 1000,  /* and in time */
-    IDLE_PER_GAP = 8,                     /* gap is at most this part of how long it has idled */
+    LOOK_GAP_MAX = 16,                   /* ticks between looks at a long-idle thread, at most */
+    LOOK_GAP_MAX_NS = 250 * 1000 * 1000, /* and in time */
+    IDLE_PER_GAP = 8,                    /* gap is at most this part of how long it has idled */
     CAPTURE_TRIES = 3,
     EXEC_CHECK_NS = 10 * 1000 * 1000,
     MAPS_CHECK_NS = 1000 * 1000 * 1000,
@@ -51,8 +51,10 @@ static void note_quality(struct session *s, const struct watch *w, uint64_t hits
     if (s->opt.cpu_only && tally->state != PROFILE_CPU)
         return;
     if (s->profile->frames[leaf].space == OX_SPACE(SPACE_SPECIAL, 0)) {
-        lose(s, s->profile->frames[leaf].address == SPECIAL_UNWIND_FAILED ? LOSS_UNWIND
-                                                                          : LOSS_NOT_STOPPED, hits);
+        lose(s,
+             s->profile->frames[leaf].address == SPECIAL_UNWIND_FAILED ? LOSS_UNWIND
+                                                                       : LOSS_NOT_STOPPED,
+             hits);
     } else if (w->truncated) {
         s->profile->truncated += hits;
     }
@@ -66,8 +68,8 @@ static uint64_t ticks_of_ns(const struct session *s, uint64_t ns)
 /*
  * The ticks between the last look and this one, at which nobody looked: `gap` of them.
  * Slept at the same place before and after: it was there, but for the time that it ran meanwhile.
- * Example: looked at in ticks 100 and 108, ran 21 ms of 10 ms ticks, sleeps where it slept: of the 7
- * ticks between, 2 are lost as unseen, 5 are hits of the place where it slept.
+ * Example: looked at in ticks 100 and 108, ran 21 ms of 10 ms ticks, sleeps where it slept: of the
+ * 7 ticks between, 2 are lost as unseen, 5 are hits of the place where it slept.
  */
 static void settle_gap(struct session *s, struct watch *w, uint64_t gap, uint64_t ran_ns,
                        bool same_place, uint64_t missed)
@@ -88,7 +90,8 @@ static void settle_gap(struct session *s, struct watch *w, uint64_t gap, uint64_
     note_quality(s, w, gap - ran);
 }
 
-/* The longer it idles, the more rarely it is looked at; spread, so that looks don't come in bursts. */
+/* The longer it idles, the more rarely it is looked at; spread, so that looks don't come in bursts.
+ */
 static void plan_next_look(struct session *s, struct watch *w)
 {
     uint64_t gap = w->idle_ticks / IDLE_PER_GAP;
@@ -132,7 +135,8 @@ static void hit(struct session *s, struct watch *w, uint64_t hits)
 }
 
 static void found_asleep(struct session *s, struct watch *w, uint32_t tally,
-                         const struct snapshot *snap, uint64_t gap, uint64_t ran_ns, uint64_t missed)
+                         const struct snapshot *snap, uint64_t gap, uint64_t ran_ns,
+                         uint64_t missed)
 {
     settle_gap(s, w, gap, ran_ns, w->asleep && tally == w->tally, missed);
     w->tally = tally;
@@ -152,9 +156,11 @@ static void say_traced(struct session *s, struct target *t, const struct watch *
         return;
     t->traced_said = true;
     diagnose_tracer(w->thread->tid, tracer, sizeof(tracer));
-    session_warn(s, "process %d is already traced by %s: its running threads can't be sampled, only those "
-                    "that wait",
-                 t->process.pid, tracer[0] ? tracer : "another program");
+    session_warn(
+        s,
+        "process %d is already traced by %s: its running threads can't be sampled, only those "
+        "that wait",
+        t->process.pid, tracer[0] ? tracer : "another program");
 }
 
 static void found_running(struct session *s, struct target *t, struct watch *w)
@@ -178,7 +184,10 @@ static void found_running(struct session *s, struct target *t, struct watch *w)
         lose(s, LOSS_THREAD_GONE, 1);
         return;
     }
-    lose(s, rc == -EPERM ? LOSS_TRACED : rc == -EBUSY || rc == -EAGAIN ? LOSS_NO_STOP : LOSS_REFUSED,
+    lose(s,
+         rc == -EPERM                    ? LOSS_TRACED
+         : rc == -EBUSY || rc == -EAGAIN ? LOSS_NO_STOP
+                                         : LOSS_REFUSED,
          1);
     if (rc == -EPERM)
         say_traced(s, t, w);
@@ -201,8 +210,8 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
     if (rc == -EAGAIN || rc == -EBUSY) {
         found_running(s, t, w);
     } else if (rc == -ENODATA) {
-        w->exited = true; /* a leader that waits for its threads to end: no longer a thread that does
-                             anything */
+        w->exited = true; /* a leader that waits for its threads to end: no longer a thread that
+                             does anything */
         w->next_look = UINT64_MAX;
     } else {
         lose(s, rc == -ESRCH ? LOSS_THREAD_GONE : LOSS_UNREADABLE, 1);

@@ -69,7 +69,8 @@ void diagnose_tracer(pid_t tid, char *buf, size_t bytes)
     snprintf(buf, bytes, "%s (pid %d)", name, status.tracer);
 }
 
-/* An exited leader of living threads is a zombie too, but its task folder holds more than itself. */
+/* An exited leader of living threads is a zombie too, but its task folder holds more than itself.
+ */
 static bool has_other_threads(pid_t pid)
 {
     char text[8192];
@@ -86,15 +87,20 @@ int diagnose_before(pid_t pid, struct error *err)
     struct proc_stat stat;
     char comm[260];
     if (get_stat(pid, &stat) < 0)
-        return error_set(err, -ESRCH, "no process %d: it has ended, or the number is wrong "
-                                      "(pgrep -a NAME finds it)", pid);
+        return error_set(err, -ESRCH,
+                         "no process %d: it has ended, or the number is wrong "
+                         "(pgrep -a NAME finds it)",
+                         pid);
     escape_text(comm, sizeof(comm), stat.comm, NULL);
     if (stat.state == 'Z' && !has_other_threads(pid))
-        return error_set(err, -ESRCH, "process %d (%s) is a zombie: it has ended and waits for its "
-                                      "parent (pid %d) to notice", pid, comm, stat.ppid);
+        return error_set(err, -ESRCH,
+                         "process %d (%s) is a zombie: it has ended and waits for its "
+                         "parent (pid %d) to notice",
+                         pid, comm, stat.ppid);
     if (stat.flags & PROC_FLAG_KTHREAD)
-        return error_set(err, -EPERM, "process %d (%s) is a kernel thread: it has no program to "
-                                      "profile (perf record -g -p %d shows the kernel's side)",
+        return error_set(err, -EPERM,
+                         "process %d (%s) is a kernel thread: it has no program to "
+                         "profile (perf record -g -p %d shows the kernel's side)",
                          pid, comm, pid);
     if (pid == getpid())
         return error_set(err, -EPERM, "process %d is oxprof itself: name another process", pid);
@@ -134,24 +140,31 @@ static int refused(pid_t pid, struct error *err)
     user_name(status.uid, user, sizeof(user));
     user_name(geteuid(), me, sizeof(me));
     if (geteuid() != 0 && (status.uid != geteuid() || status.euid != geteuid()))
-        return error_set(err, -EPERM, "process %d runs as user %s and you are %s: run oxprof as %s "
-                                      "or as root (sudo oxprof -p %d)%s%s",
+        return error_set(err, -EPERM,
+                         "process %d runs as user %s and you are %s: run oxprof as %s "
+                         "or as root (sudo oxprof -p %d)%s%s",
                          pid, user, me, user, pid, also, tracer);
     if (scope >= 3)
-        return error_set(err, -EPERM, "process %d: Yama forbids all tracing until the next boot "
-                                      "(kernel.yama.ptrace_scope is 3)%s%s", pid, also, tracer);
+        return error_set(err, -EPERM,
+                         "process %d: Yama forbids all tracing until the next boot "
+                         "(kernel.yama.ptrace_scope is 3)%s%s",
+                         pid, also, tracer);
     if (scope > 0 && !have_ptrace_capability())
-        return error_set(err, -EPERM, "process %d: Yama lets only %s trace others "
-                                      "(kernel.yama.ptrace_scope is %d): run oxprof as root, start the program "
-                                      "under it (oxprof -- CMD), or sysctl kernel.yama.ptrace_scope=0",
+        return error_set(err, -EPERM,
+                         "process %d: Yama lets only %s trace others "
+                         "(kernel.yama.ptrace_scope is %d): run oxprof as root, start the program "
+                         "under it (oxprof -- CMD), or sysctl kernel.yama.ptrace_scope=0",
                          pid, scope == 1 ? "parents or root" : "root", scope);
     if (!have_ptrace_capability() && geteuid() == 0)
-        return error_set(err, -EPERM, "process %d: root without CAP_SYS_PTRACE, as in containers: "
-                                      "start the container with --cap-add=SYS_PTRACE, or run oxprof on the host",
+        return error_set(err, -EPERM,
+                         "process %d: root without CAP_SYS_PTRACE, as in containers: "
+                         "start the container with --cap-add=SYS_PTRACE, or run oxprof on the host",
                          pid);
-    return error_set(err, -EPERM, "process %d may not be read: it has made itself undumpable, or runs "
-                                  "with privileges that you lack (setuid program, file capabilities, "
-                                  "another user namespace): run oxprof as root%s%s", pid, also, tracer);
+    return error_set(err, -EPERM,
+                     "process %d may not be read: it has made itself undumpable, or runs "
+                     "with privileges that you lack (setuid program, file capabilities, "
+                     "another user namespace): run oxprof as root%s%s",
+                     pid, also, tracer);
 }
 
 int diagnose_refusal(pid_t pid, int rc, struct error *err)
@@ -181,8 +194,9 @@ int diagnose_program(pid_t pid, struct error *err)
     unsigned machine = ident[18] | (unsigned)ident[19] << 8;
     if (ident[EI_CLASS] == ELFCLASS64 && machine == EM_X86_64)
         return 0;
-    return error_set(err, -ENOTSUP, "process %d is a %s program; oxprof profiles 64-bit x86-64 programs "
-                                    "only, for now (perf record -p %d can sample it)",
+    return error_set(err, -ENOTSUP,
+                     "process %d is a %s program; oxprof profiles 64-bit x86-64 programs "
+                     "only, for now (perf record -p %d can sample it)",
                      pid,
                      machine == EM_386      ? "32-bit x86"
                      : machine == EM_X86_64 ? "32-bit (x32)"

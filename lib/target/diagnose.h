@@ -7,8 +7,8 @@
 #include "base/error.h"
 
 /*
- * Why a process can't be profiled and what to do about it: one sentence. The causes are looked for in
- * this order: no such process; zombie; kernel thread; own process; already traced; runs as
+ * Why a process can't be profiled and what to do about it: one sentence. The causes are looked for
+ * in this order: no such process; zombie; kernel thread; own process; already traced; runs as
  * another user; Yama; no CAP_SYS_PTRACE (in a container); undumpable.
  */
 

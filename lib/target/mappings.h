@@ -15,8 +15,9 @@ struct mapping {
     uint64_t dev, ino;   /* 0, 0: no file */
     unsigned prot;       /* PROT_READ | PROT_WRITE | PROT_EXEC */
     bool shared;
-    char *path;            /* owned; NULL where anonymous; "[stack]", "[vdso]", "/memfd:x (deleted)" */
-    struct module *module; /* borrowed from a struct modules; NULL unless executable and of a file */
+    char *path; /* owned; NULL where anonymous; "[stack]", "[vdso]", "/memfd:x (deleted)" */
+    struct module
+        *module; /* borrowed from a struct modules; NULL unless executable and of a file */
 };
 
 /* Sorted by start, without overlaps. */

@@ -31,8 +31,8 @@ struct module_piece {
 };
 
 struct module {
-    uint32_t id;  /* place in struct modules, from 0 */
-    char *path;   /* owned; as the target's mappings name it, unescaped; "[vdso]" for the vDSO */
+    uint32_t id; /* place in struct modules, from 0 */
+    char *path;  /* owned; as the target's mappings name it, unescaped; "[vdso]" for the vDSO */
     uint64_t dev, ino;
     uint64_t file_bytes; /* size of the file */
 
@@ -44,7 +44,7 @@ struct module {
     /* Filled by module_read_headers(); n_loads == 0 where the file is no x86-64 ELF file. */
     struct module_load loads[MODULE_LOADS_MAX];
     size_t n_loads;
-    bool position_independent; /* ET_DYN */
+    bool position_independent;                       /* ET_DYN */
     uint64_t eh_frame_hdr_vaddr, eh_frame_hdr_bytes; /* PT_GNU_EH_FRAME; bytes 0: none */
     uint8_t build_id[MODULE_BUILD_ID_MAX];
     size_t build_id_bytes; /* 0: none */

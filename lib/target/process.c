@@ -158,9 +158,13 @@ static int open_program(struct process *p)
 int process_open(struct process *p, pid_t pid, struct error *err)
 {
     char path[64];
-    *p = (struct process){
-        .pid = pid, .pidfd = -1, .proc_fd = -1, .task_fd = -1, .root_fd = -1, .mem_fd = -1,
-        .maps_fd = -1};
+    *p = (struct process){.pid = pid,
+                          .pidfd = -1,
+                          .proc_fd = -1,
+                          .task_fd = -1,
+                          .root_fd = -1,
+                          .mem_fd = -1,
+                          .maps_fd = -1};
     p->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (p->pidfd < 0)
         return diagnose_refusal(pid, -errno, err);

@@ -24,11 +24,11 @@ struct process {
     uint64_t start_ticks, start_stack;
     unsigned generation; /* counts execs seen */
     char comm[64];
-    pid_t ns_pid;        /* its PID as it sees itself */
+    pid_t ns_pid; /* its PID as it sees itself */
     uid_t euid;
-    struct mappings maps;   /* only what was asked for; see process_map() */
-    bool maps_query;        /* PROCMAP_QUERY works (since Linux 6.11) */
-    uint64_t maps_read_ns;  /* when /proc/PID/maps was last read whole */
+    struct mappings maps;  /* only what was asked for; see process_map() */
+    bool maps_query;       /* PROCMAP_QUERY works (since Linux 6.11) */
+    uint64_t maps_read_ns; /* when /proc/PID/maps was last read whole */
 };
 
 /* -ESRCH, -EPERM, or another errno; err says what to do (see diagnose.h). */

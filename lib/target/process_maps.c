@@ -56,7 +56,8 @@ int process_query_memory(const struct process *p, uint64_t addr, uint64_t *ret_s
 
 static unsigned prot_of(uint64_t vma_flags)
 {
-    return (vma_flags & VMA_READABLE ? PROT_READ : 0) | (vma_flags & VMA_WRITABLE ? PROT_WRITE : 0) |
+    return (vma_flags & VMA_READABLE ? PROT_READ : 0) |
+           (vma_flags & VMA_WRITABLE ? PROT_WRITE : 0) |
            (vma_flags & VMA_EXECUTABLE ? PROT_EXEC : 0);
 }
 

@@ -11,9 +11,24 @@
 
 /* DWARF register numbers of x86-64 (psABI 1.0, figure 3.36); 16 is the return address column. */
 enum dwarf_reg {
-    DWREG_RAX, DWREG_RDX, DWREG_RCX, DWREG_RBX, DWREG_RSI, DWREG_RDI, DWREG_RBP, DWREG_RSP,
-    DWREG_R8, DWREG_R9, DWREG_R10, DWREG_R11, DWREG_R12, DWREG_R13, DWREG_R14, DWREG_R15,
-    DWREG_RIP, DWREG_N
+    DWREG_RAX,
+    DWREG_RDX,
+    DWREG_RCX,
+    DWREG_RBX,
+    DWREG_RSI,
+    DWREG_RDI,
+    DWREG_RBP,
+    DWREG_RSP,
+    DWREG_R8,
+    DWREG_R9,
+    DWREG_R10,
+    DWREG_R11,
+    DWREG_R12,
+    DWREG_R13,
+    DWREG_R14,
+    DWREG_R15,
+    DWREG_RIP,
+    DWREG_N
 };
 
 struct regs {

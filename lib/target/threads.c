@@ -142,7 +142,8 @@ int threads_rescan(struct threads *t, const struct process *p)
     return 1;
 }
 
-/* Reads a small file of the thread from its beginning through a descriptor that is kept if it can be. */
+/* Reads a small file of the thread from its beginning through a descriptor that is kept if it can
+ * be. */
 static ssize_t read_kept(struct threads *t, const struct process *p, struct thread *th, int *fd,
                          const char *name, char *buf, size_t bytes)
 {

@@ -6,15 +6,15 @@
 #include "target/process.h"
 
 /*
- * The threads of a process. Each has kept descriptors of its /proc files, which answer -ESRCH once it
- * is gone and never speak of a later thread with the same number. Past the limit of open
- * files they are opened at each use.
+ * The threads of a process. Each has kept descriptors of its /proc files, which answer -ESRCH once
+ * it is gone and never speak of a later thread with the same number. Past the limit of open files
+ * they are opened at each use.
  */
 struct thread {
     pid_t tid;
     int schedstat_fd, syscall_fd, status_fd; /* owned; -1 not open */
-    char name[64]; /* as last read; the target's choice */
-    uint64_t seen_in; /* number of the rescan that saw it last */
+    char name[64];                           /* as last read; the target's choice */
+    uint64_t seen_in;                        /* number of the rescan that saw it last */
     bool gone;
     struct watch *watch; /* the sampler's notes; not looked at here, freed by the sampler */
 };
@@ -22,10 +22,10 @@ struct thread {
 struct threads {
     struct thread **items; /* owned; in order of appearance */
     size_t n, cap;
-    struct map by_tid;     /* tid -> struct thread * */
+    struct map by_tid; /* tid -> struct thread * */
     uint64_t rescans;
-    uint64_t links;        /* of /proc/PID/task when it was last read; 0 = read it again */
-    size_t fds_left;       /* how many more descriptors may be kept */
+    uint64_t links;  /* of /proc/PID/task when it was last read; 0 = read it again */
+    size_t fds_left; /* how many more descriptors may be kept */
 };
 
 void threads_init(struct threads *t);

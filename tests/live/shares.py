@@ -40,7 +40,7 @@ class Shares(harness.Case):
     def test_cpp(self):
         with Target("shares_cpp") as target:
             report = self.sample("-p", target.pid, "-r", 1000, "--samples", 2 * SAMPLES,
-                                 "-d", "30s")
+                                 "-d", "30s", "--demangle", "full")
             true = target.finish()
         self.check_complete(report)
         self.assertGreaterEqual(report.cpu, 0.9 * SAMPLES, "half of the samples are on CPU")

@@ -10,7 +10,7 @@ enum { FRAMES = 2000, FRAME_BYTES = 104, STACK_BYTES = 1 << 17 };
 NOINLINE static uint64_t bottom_work(uint64_t x)
 {
     while (!fixture_stop_asked())
-        x = fixture_steps(x, 100000);
+        x = fixture_steps(x, 1000000);
     return x;
 }
 

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "symbols/symbols.h"
 
-enum { TEXT = 1, DATA, SYMTAB, STRTAB, NOTE, SECTIONS_N };
+enum { TEXT = 1, DATA, SYMTAB, STRTAB, NOTE, PLT, RELA, SECTIONS_N };
 enum { SYMBOLS_MAX = 32, STRINGS_BYTES = 2048 };
 
 /* An ELF file with code at [0x1000, 0x2000), data behind it, and a symbol table. */
@@ -25,6 +25,8 @@ struct image {
         char owner[4];
         uint8_t id[4];
     } note;
+    uint8_t plt[48]; /* shown at its offset in the file */
+    Elf64_Rela rela[2];
     Elf64_Sym symbols[SYMBOLS_MAX];
     char strings[STRINGS_BYTES];
     size_t n_symbols, strings_bytes;
@@ -355,6 +357,69 @@ Test(symbols, advice_names_the_build_id)
     teardown(&f);
 }
 
+/* Three entries: pushes for the resolver, malloc's slot 0x2018, a slot that nothing fills. */
+static void put_plt(struct image *im)
+{
+    const uint64_t at = offsetof(struct image, plt);
+    const int32_t slots[] = {0x2010, 0x2018, 0x2020};
+    put(im, ".plt", STB_LOCAL, STT_SECTION, SHN_UNDEF, 0, 0);
+    im->sh[PLT] = (Elf64_Shdr){.sh_name = im->symbols[im->n_symbols - 1].st_name,
+                               .sh_type = SHT_PROGBITS,
+                               .sh_flags = SHF_ALLOC | SHF_EXECINSTR,
+                               .sh_addr = at,
+                               .sh_offset = at,
+                               .sh_size = sizeof(im->plt)};
+    for (int i = 0; i < 3; i++) {
+        int32_t disp = slots[i] - (int32_t)at - 16 * i - 10;
+        memcpy(im->plt + (size_t)16 * i, "\xf3\x0f\x1e\xfa\xff\x25", 6);
+        memcpy(im->plt + (size_t)16 * i + 6, &disp, 4);
+    }
+    put(im, ".rela.plt", STB_LOCAL, STT_SECTION, SHN_UNDEF, 0, 0);
+    im->sh[RELA] = (Elf64_Shdr){.sh_name = im->symbols[im->n_symbols - 1].st_name,
+                                .sh_type = SHT_RELA,
+                                .sh_link = SYMTAB,
+                                .sh_offset = offsetof(struct image, rela),
+                                .sh_size = sizeof(im->rela)};
+    put(im, "_Znwm", STB_GLOBAL, STT_FUNC, SHN_UNDEF, 0, 0);
+    im->rela[1] = (Elf64_Rela){.r_offset = 0x2018,
+                               .r_info = ELF64_R_INFO(im->n_symbols - 1, R_X86_64_JUMP_SLOT)};
+    im->e.e_shstrndx = STRTAB;
+}
+
+Test(symbols, entries_of_the_linkage_table)
+{
+    const uint64_t at = offsetof(struct image, plt);
+    struct fixture f = {0};
+    image_init(&f.im, 1);
+    put_plt(&f.im);
+    setup(&f, DEMANGLE_SIMPLE);
+    cr_assert_str_eq(name_at(&f, at - 1), "(none)");
+    cr_assert_str_eq(name_at(&f, at), "[plt]");
+    cr_assert_str_eq(name_at(&f, at + 20), "operator new@plt");
+    cr_assert_str_eq(name_at(&f, at + 40), "[plt]");
+    cr_assert_str_eq(name_at(&f, at + 48), "(none)");
+    struct symbol symbol;
+    cr_assert_eq(symbols_find(f.s, f.m, at + 31, &symbol), 0);
+    cr_assert_str_eq(symbol.linkage_name, "_Znwm@plt");
+    cr_assert_eq(symbol.vaddr, at + 16);
+    cr_assert_eq(symbol.bytes, 16);
+    teardown(&f);
+}
+
+Test(symbols, dots_belong_to_the_names_of_go)
+{
+    struct fixture f = {0};
+    image_init(&f.im, 1);
+    function(&f.im, "main.cold", 0x1100, 8);
+    put_plt(&f.im);
+    put(&f.im, ".gopclntab", STB_LOCAL, STT_SECTION, SHN_UNDEF, 0, 0);
+    f.im.sh[DATA].sh_type = SHT_PROGBITS;
+    f.im.sh[DATA].sh_name = f.im.symbols[f.im.n_symbols - 1].st_name;
+    setup(&f, DEMANGLE_SIMPLE);
+    cr_assert_str_eq(name_at(&f, 0x1100), "main.cold");
+    teardown(&f);
+}
+
 Test(demangle, each_language_and_style)
 {
     static const char *const names[][3] = {
@@ -365,6 +430,7 @@ Test(demangle, each_language_and_style)
         {"_ZN1r4busy17h360dd7fd88952c63E", "r::busy", "r::busy"},
         {"_RNvCs6GmmlP4bgsG_1r4busy", "r::busy", "r::busy"},
         {"_D3app4workFiZv", "app.work", "app.work(int)"},
+        {"_D3app__T4workTiZQiFiZv", "app.work!(int).work", "app.work!(int).work(int)"},
         {"work.constprop.0.isra.1", "work", "work"},
         {"work.llvm.123456", "work", "work"},
         {"main.part", "main.part", "main.part"},
