@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
@@ -55,6 +57,21 @@ void version_print(void)
     printf("oxprof %s\n-perf -python -debuginfod\n", OX_VERSION);
 }
 
+/* man(1) may be missing, or the page not installed. */
+static bool have_page(const char *page)
+{
+    int status = 1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        dup2(null, STDOUT_FILENO);
+        dup2(null, STDERR_FILENO);
+        execlp("man", "man", "-w", page, (char *)NULL);
+        _exit(1);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
 int help_main(int argc, char **argv)
 {
     static const char *const pages[][2] = {{"", "oxprof"}, {"dump", "oxprof-dump"}};
@@ -62,8 +79,9 @@ int help_main(int argc, char **argv)
     for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
         if (strcmp(topic, pages[i][0]))
             continue;
-        execlp("man", "man", pages[i][1], (char *)NULL);
-        (i ? help_dump : help_print)(stdout); /* no man(1) here */
+        if (have_page(pages[i][1]))
+            execlp("man", "man", pages[i][1], (char *)NULL);
+        (i ? help_dump : help_print)(stdout);
         return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
     }
     say("no help for that: the commands are dump and help");

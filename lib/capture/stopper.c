@@ -49,6 +49,15 @@ static void ready_buffer(struct stop *stop)
     stop->buf = p;
 }
 
+/* The kernel says EPERM of a thread that has just exited too (ptrace_attach() in kernel/ptrace.c). */
+static int why_refused(struct watch *w)
+{
+    struct proc_status status;
+    int rc = thread_status(w->threads, w->process, w->thread, &status);
+    bool exited = rc == 0 && (status.state == 'Z' || status.state == 'X');
+    return rc == -ESRCH || exited ? -ESRCH : -EPERM;
+}
+
 int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
 {
     struct proc_status status;
@@ -72,7 +81,7 @@ int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
     if (!s->n)
         atomic_store(&s->guardian->page->open_since_ns, stop->interrupted_ns);
     if (ptrace(PTRACE_SEIZE, w->thread->tid, NULL, NULL) < 0) {
-        rc = errno == ESRCH ? -ESRCH : -EPERM;
+        rc = errno == ESRCH ? -ESRCH : why_refused(w);
         if (!s->n)
             atomic_store(&s->guardian->page->open_since_ns, 0);
         return rc;

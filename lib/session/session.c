@@ -126,14 +126,13 @@ int session_add(struct session *s, pid_t pid, pid_t tid, struct error *err)
         t->unwinder = unwinder_new();
         t->index = (uint32_t)s->n_targets;
         t->live = true;
-        t->filtered = tid != 0;
         s->targets = mem_grow(s->targets, &s->targets_cap, s->n_targets + 1, sizeof(*s->targets));
         s->targets[s->n_targets++] = t;
     }
-    if (!tid)
-        t->filtered = false;
-    else
+    if (tid) {
+        t->filtered = true;
         map_put(&t->wanted, (uint64_t)tid, 0, 1);
+    }
     return 0;
 }
 
@@ -249,10 +248,23 @@ bool session_targets_live(const struct session *s)
     return false;
 }
 
+/* With those of long sleepers that were not looked at in the last ticks: they are settled at the end. */
+static bool has_enough(const struct session *s)
+{
+    uint64_t n = s->samples;
+    if (!s->opt.samples_max)
+        return false;
+    for (size_t i = 0; i < s->n_targets; i++)
+        for (size_t k = 0; s->targets[i]->live && k < s->targets[i]->threads.n; k++) {
+            const struct watch *w = s->targets[i]->threads.items[k]->watch;
+            n += w && w->asleep && !s->opt.cpu_only ? s->tick - w->tick : 0;
+        }
+    return n >= s->opt.samples_max;
+}
+
 bool session_finished(const struct session *s)
 {
-    return s->finished || time_is_up(s) || !session_targets_live(s) ||
-           (s->opt.samples_max && s->samples >= s->opt.samples_max);
+    return s->finished || time_is_up(s) || !session_targets_live(s) || has_enough(s);
 }
 
 bool session_stopping(const struct session *s)

@@ -39,7 +39,7 @@ struct session;
 struct session *session_new(const struct session_options *opt, struct guardian *guardian);
 void session_free(struct session *s);
 
-/* tid 0: all its threads. Several calls for threads of one process add up. -ESRCH, -EPERM,
+/* tid 0: all its threads; else this one, and others so named. -ESRCH, -EPERM,
  * -ENOTSUP, … */
 int session_add(struct session *s, pid_t pid, pid_t tid, struct error *err);
 

@@ -72,6 +72,14 @@ ssize_t process_read(const struct process *p, void *dst, size_t bytes, uint64_t 
     return n == 0 ? -ESRCH : -EFAULT;
 }
 
+/* Of a thread that has exited, maps opens and is empty, and mem reads as 0 bytes. */
+static bool shows_memory(int fd)
+{
+    char probe;
+    ssize_t n = pread(fd, &probe, 1, 0);
+    return n > 0 || (n < 0 && errno == EIO);
+}
+
 /* The leader's own files are empty once it has exited; any living thread's show the same memory. */
 static int open_of_any_thread(const struct process *p, const char *name, int flags)
 {
@@ -91,6 +99,10 @@ static int open_of_any_thread(const struct process *p, const char *name, int fla
         fd = openat(dirfd(tasks), path, flags);
         if (fd < 0)
             fd = errno == ENOENT ? -ESRCH : -errno;
+        else if (!(flags & O_PATH) && !shows_memory(fd)) {
+            close(fd);
+            fd = -ESRCH;
+        }
     }
     closedir(tasks);
     return fd;
@@ -98,12 +110,10 @@ static int open_of_any_thread(const struct process *p, const char *name, int fla
 
 static int open_of_process(const struct process *p, const char *name)
 {
-    char probe;
     int fd = openat(p->proc_fd, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && (errno == EACCES || errno == EPERM))
         return -errno;
-    /* an exited leader's maps opens and is empty, its mem reads as 0 bytes */
-    if (fd >= 0 && (pread(fd, &probe, 1, 0) != 0 || errno == EIO))
+    if (fd >= 0 && shows_memory(fd))
         return fd;
     close_fd(&fd);
     return open_of_any_thread(p, name, O_RDONLY | O_CLOEXEC);
@@ -165,6 +175,9 @@ int process_open(struct process *p, pid_t pid, struct error *err)
                           .root_fd = -1,
                           .mem_fd = -1,
                           .maps_fd = -1};
+    int rc = diagnose_before(pid, err);
+    if (rc < 0)
+        return rc;
     p->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (p->pidfd < 0)
         return diagnose_refusal(pid, -errno, err);
@@ -172,7 +185,7 @@ int process_open(struct process *p, pid_t pid, struct error *err)
     p->proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (p->proc_fd >= 0)
         p->task_fd = openat(p->proc_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = p->task_fd < 0 ? -errno : open_program(p);
+    rc = p->task_fd < 0 ? -errno : open_program(p);
     /* Alive after the descriptors were opened: they belong to the process of the pidfd. */
     if (rc == 0 && !process_alive(p))
         rc = -ESRCH;

@@ -11,7 +11,7 @@
 #include "fuzz.h"
 #include "unwind/unwind.h"
 
-enum { HEAD_BYTES = 1 + DWARF_RIP, STACK_BYTES = 512 };
+enum { HEAD_BYTES = 1 + DWREG_RIP, STACK_BYTES = 512 };
 #define CODE_ADDR UINT64_C(0x400000)
 #define STACK_ADDR UINT64_C(0x7ffd00000000)
 
@@ -36,13 +36,13 @@ static void map_module(struct mappings *maps, struct module *m)
 
 static void fill_registers(struct regs *regs, const uint8_t *head)
 {
-    for (unsigned i = 0; i < DWARF_RIP; i++) {
+    for (unsigned i = 0; i < DWREG_RIP; i++) {
         uint64_t byte = head[1 + i];
         regs->value[i] = byte & 1 ? CODE_ADDR + byte * 16 : STACK_ADDR + byte * 2;
     }
-    regs->value[DWARF_RSP] = STACK_ADDR + SNAPSHOT_RED_ZONE_BYTES;
-    regs->value[DWARF_RIP] = CODE_ADDR + head[0] * 4 + (head[1] & 3);
-    regs->known = 1u << DWARF_RSP | 1u << DWARF_RIP | (head[0] & 1 ? (1u << DWARF_N) - 1 : 0);
+    regs->value[DWREG_RSP] = STACK_ADDR + SNAPSHOT_RED_ZONE_BYTES;
+    regs->value[DWREG_RIP] = CODE_ADDR + head[0] * 4 + (head[1] & 3);
+    regs->known = 1u << DWREG_RSP | 1u << DWREG_RIP | (head[0] & 1 ? (1u << DWREG_N) - 1 : 0);
 }
 
 static void walk(struct module *m, const uint8_t *data)
