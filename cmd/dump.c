@@ -94,13 +94,15 @@ static void look_once(struct session *s, const struct loop *l)
 
 static int save(struct session *s, const char *path)
 {
+    struct error err;
     FILE *out = fopen(path, "we");
-    int rc = out ? session_save_snapshots(s, out) : -errno;
+    int rc =
+        out ? session_save_snapshots(s, out, &err) : error_set(&err, -errno, "%s", strerror(errno));
     if (out && fclose(out) != 0 && rc == 0)
-        rc = -errno;
+        rc = error_set(&err, -errno, "%s", strerror(errno));
     if (rc == 0)
         return EXIT_DONE;
-    say("%s can't be written: %s", path, strerror(-rc));
+    say("%s can't be written: %s", path, err.text);
     return EXIT_FAILED;
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Reads meson's testlog.json and closes a test run: what was skipped, what failed, how many.
 
-usage: summary.py TESTLOG MESON-STATUS
+usage: summary.py MESON-STATUS TESTLOG
 
 A program that prints TAP or unittest's last lines counts with each of its cases, any other as one.
 Ends with status 1 where anything failed, meson failed, or nothing has run.
@@ -71,7 +71,7 @@ def tell(entry, counts):
 
 
 def main():
-    entries = read_log(sys.argv[1])
+    entries = read_log(sys.argv[2])
     totals = [0, 0, 0]
     for entry in entries:
         counts = cases_of(entry)
@@ -81,7 +81,7 @@ def main():
     if passed + failed == 0:
         print("no test has run")
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed or passed == 0 or int(sys.argv[2]) else 0
+    return 1 if failed or passed == 0 or int(sys.argv[1]) else 0
 
 
 if __name__ == "__main__":

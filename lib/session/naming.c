@@ -72,10 +72,13 @@ static void name_in_module(struct session *s, struct profile_frame *f)
     }
     int64_t nr = OX_SPACE_CALL_OF(f->space);
     const char *call = nr >= 0 ? syscall_name(nr) : NULL;
+    uint64_t start = f->address;
+    /* Not each sampled address for itself: a function's samples belong together. */
+    unwinder_function_start(s->functions, m, f->address, &start);
     if (call)
         snprintf(text, sizeof(text), "[%s]", call);
     else
-        snprintf(text, sizeof(text), "0x%" PRIx64, f->address);
+        snprintf(text, sizeof(text), "0x%" PRIx64, start);
     f->function = put(s, text);
 }
 

@@ -32,6 +32,7 @@ struct session *session_new(const struct session_options *opt, struct guardian *
     s->profile->cpu_only = opt->cpu_only;
     s->profile->mode = intern_put(s->profile->strings, opt->cpu_only ? "CPU" : "wall clock");
     s->symbols = symbols_new(&names);
+    s->functions = unwinder_new();
     s->stack = mem_alloc(sizeof(*s->stack));
     s->frames = mem_alloc(UNWIND_FRAMES_MAX * sizeof(*s->frames));
     /* pages are used only as stacks need them */
@@ -78,6 +79,7 @@ void session_free(struct session *s)
     munmap(s->buf, SNAPSHOT_STACK_MAX_BYTES);
     stopper_release(&s->stopper);
     symbols_free(s->symbols);
+    unwinder_free(s->functions);
     modules_release(&s->modules);
     profile_free(s->profile);
     free(s);
@@ -248,7 +250,8 @@ bool session_targets_live(const struct session *s)
     return false;
 }
 
-/* With those of long sleepers that were not looked at in the last ticks: they are settled at the end. */
+/* With those of long sleepers that were not looked at in the last ticks: they are settled at the
+ * end. */
 static bool has_enough(const struct session *s)
 {
     uint64_t n = s->samples;
@@ -408,11 +411,4 @@ bool session_thread(struct session *s, size_t i, struct session_thread *ret)
         return true;
     }
     return false;
-}
-
-int session_save_snapshots(struct session *s, FILE *out)
-{
-    (void)s;
-    (void)out;
-    return -ENOSYS;
 }

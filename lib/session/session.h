@@ -95,6 +95,6 @@ struct session_thread {
 bool session_thread(struct session *s, size_t i, struct session_thread *ret);
 
 /* Writes the snapshots that were kept, with the bytes of the modules that unwinding them needs. */
-int session_save_snapshots(struct session *s, FILE *out);
+int session_save_snapshots(struct session *s, FILE *out, struct error *err);
 
 #endif

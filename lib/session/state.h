@@ -47,6 +47,7 @@ struct session {
     struct profile *profile;
     struct modules modules;
     struct symbols *symbols;
+    struct unwinder *functions; /* owned; knows where functions without symbols begin */
     struct stopper stopper;
     struct target **targets; /* owned */
     size_t n_targets, targets_cap;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <asm/unistd.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -193,6 +194,43 @@ static void found_running(struct session *s, struct target *t, struct watch *w)
         say_traced(s, t, w);
 }
 
+/*
+ * A sleeper does not show its frame pointer. Where its stack can't be walked without, one stop per
+ * place in the code teaches the unwinder what it needs. Only in calls that are resumed by the
+ * kernel or by the stop's repair without a trace: no write, send or connect, whose results would
+ * show it.
+ */
+static bool may_be_taught(const struct session *s, const struct snapshot *snap)
+{
+    switch (snap->syscall) {
+    case __NR_futex:
+    case __NR_epoll_wait:
+    case __NR_epoll_pwait:
+    case __NR_poll:
+    case __NR_ppoll:
+    case __NR_select:
+    case __NR_pselect6:
+    case __NR_nanosleep:
+    case __NR_clock_nanosleep:
+    case __NR_wait4:
+    case __NR_waitid:
+    case __NR_accept:
+    case __NR_accept4:
+    case __NR_read:
+    case __NR_recvfrom:
+    case __NR_recvmsg:
+    case __NR_pause:
+    case __NR_rt_sigsuspend:
+    case __NR_rt_sigtimedwait:
+    case __NR_semop:
+    case __NR_semtimedop:
+    case __NR_msgrcv:
+        return s->opt.stops_allowed && s->stack->end == STACK_NO_REG && s->stack->teachable;
+    default:
+        return false;
+    }
+}
+
 /* The run counter has moved, or the thread was not asleep when last looked at. */
 static void capture(struct session *s, struct target *t, struct watch *w, uint64_t ran_ns,
                     uint64_t missed)
@@ -201,7 +239,9 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
     uint32_t tally;
     uint64_t gap = s->tick - w->tick - 1;
     int rc = capture_asleep(s, t, w, &tally, &snap);
-    if (rc == 0) {
+    if (rc == 0 && may_be_taught(s, &snap)) {
+        rc = -EAGAIN; /* as if it ran: its stop shows what it sleeps in, and all its registers */
+    } else if (rc == 0) {
         found_asleep(s, w, tally, &snap, gap, ran_ns, missed);
         return;
     }

@@ -50,7 +50,21 @@ struct unwinder {
     struct map places; /* looked-up addr -> place in rows, or no_row */
     struct row *rows;  /* owned */
     size_t n_rows, cap_rows;
+    struct map learnt; /* looked-up addr -> how far above RSP its RBP points; see enum learnt */
 };
+
+/*
+ * A sleeper does not show its RBP, but at a given place in the code the distance from RSP is the same each
+ * time, unless the function uses alloca. A walk with all registers teaches it for places that
+ * were in want of it.
+ */
+enum learnt {
+    LEARNT_WANTED, /* value: how often asked for */
+    LEARNT_KNOWN,  /* value: the distance */
+    LEARNT_VARIES, /* it was not the same twice */
+    LEARNT_TAGS = 4
+};
+enum { TEACH_MAX = 3, DISTANCE_MAX = SNAPSHOT_STACK_MAX_BYTES };
 
 enum fault { FAULT_NONE, FAULT_REG, FAULT_MEM };
 
@@ -66,6 +80,7 @@ struct walk {
     const struct mapping *code; /* the executable one that holds it, or NULL */
     bool exact;                 /* ip is where it stands, not where a call returns to */
     bool chained;               /* found by the frame pointer below it */
+    bool guessed;               /* some register comes from what was learnt */
 
     /* The module whose bytes libunwind may see, and how far it is moved. */
     struct module *module;
@@ -228,6 +243,7 @@ static void rows_forget(struct unwinder *u)
 
 void unwinder_forget(struct unwinder *u)
 {
+    map_release(&u->learnt);
     rows_forget(u);
     cfi_forget(u->cfi);
     pages_forget(u->pages);
@@ -237,6 +253,7 @@ void unwinder_free(struct unwinder *u)
 {
     if (!u)
         return;
+    map_release(&u->learnt);
     rows_forget(u);
     free(u->rows);
     cfi_free(u->cfi);
@@ -366,6 +383,35 @@ static void cursor_restart(struct walk *w, struct regs regs)
     (void)unw_init_remote(&w->cursor, w->u->space, w);
 }
 
+static uint64_t place_of(const struct walk *w)
+{
+    return w->exact ? w->ip : w->ip - 1;
+}
+
+/* Notes that this place needs RBP, and says whether asking for a stop is worth it. */
+static void want_rbp(struct walk *w)
+{
+    uint64_t *entry = map_find(&w->u->learnt, place_of(w), 0);
+    uint64_t asked = entry ? *entry / LEARNT_TAGS : 0;
+    if ((entry && *entry % LEARNT_TAGS != LEARNT_WANTED) || w->u->learnt.n >= ROWS_MAX)
+        return;
+    w->out->teachable = asked < TEACH_MAX;
+    map_put(&w->u->learnt, place_of(w), 0, (asked + 1) * LEARNT_TAGS + LEARNT_WANTED);
+}
+
+/* Called at each frame whose RBP is known: is it one that was wanted? */
+static void teach_rbp(struct walk *w)
+{
+    uint64_t rbp, *entry = w->u->learnt.n ? map_find(&w->u->learnt, place_of(w), 0) : NULL;
+    if (!entry || w->guessed || unw_get_reg(&w->cursor, UNW_X86_64_RBP, &rbp) < 0)
+        return;
+    uint64_t distance = rbp - w->sp;
+    if (*entry % LEARNT_TAGS == LEARNT_WANTED && distance <= DISTANCE_MAX)
+        *entry = distance * LEARNT_TAGS + LEARNT_KNOWN;
+    else if (*entry != distance * LEARNT_TAGS + LEARNT_KNOWN)
+        *entry = LEARNT_VARIES;
+}
+
 static bool end_failed(struct walk *w, int rc)
 {
     if (w->fault == FAULT_REG || (w->fault == FAULT_NONE && rc == -UNW_EBADREG))
@@ -375,11 +421,56 @@ static bool end_failed(struct walk *w, int rc)
     return end_with(w, STACK_BAD);
 }
 
+/* All registers as the cursor has them now. */
+static struct regs cursor_regs(struct walk *w)
+{
+    struct regs regs = {0};
+    for (int reg = 0; reg < DWREG_N; reg++)
+        if (unw_get_reg(&w->cursor, reg, &regs.value[reg]) == 0)
+            regs.known |= 1u << reg;
+    return regs;
+}
+
+/* Sets an unknown RBP from what was learnt of this place; where that leads is checked by the step. */
+static bool recall_rbp(struct walk *w)
+{
+    uint64_t rbp;
+    const uint64_t *entry;
+    if (unw_get_reg(&w->cursor, UNW_X86_64_RBP, &rbp) == 0)
+        return false;
+    entry = map_find(&w->u->learnt, place_of(w), 0);
+    if (!entry || *entry % LEARNT_TAGS != LEARNT_KNOWN) {
+        want_rbp(w);
+        return false;
+    }
+    struct regs regs = cursor_regs(w);
+    regs.value[DWREG_RBP] = w->sp + *entry / LEARNT_TAGS;
+    regs.value[DWREG_RIP] = w->ip;
+    regs.value[DWREG_RSP] = w->sp;
+    regs.known |= 1u << DWREG_RBP | 1u << DWREG_RIP | 1u << DWREG_RSP;
+    w->guessed = true;
+    cursor_restart(w, regs);
+    return true;
+}
+
+static int apply_row(struct walk *w, struct row *row)
+{
+    w->fault = FAULT_NONE;
+    unw_cursor_t before = w->cursor;
+    int rc = unw_apply_reg_state(&w->cursor, row->state);
+    if (rc >= 0 || w->fault != FAULT_REG)
+        return rc;
+    w->cursor = before;
+    if (!recall_rbp(w))
+        return -UNW_EBADREG;
+    w->fault = FAULT_NONE;
+    return unw_apply_reg_state(&w->cursor, row->state);
+}
+
 static bool step_cfi(struct walk *w, struct row *row)
 {
     unw_word_t ip, sp;
-    w->fault = FAULT_NONE;
-    int rc = unw_apply_reg_state(&w->cursor, row->state);
+    int rc = apply_row(w, row);
     if (rc == 0)
         return end_with(w, STACK_COMPLETE);
     if (rc < 0 || (rc = unw_get_reg(&w->cursor, UNW_REG_IP, &ip)) < 0 ||
@@ -402,6 +493,8 @@ static bool frame_pointer(struct walk *w, uint64_t *ret_rbp)
 {
     w->fault = FAULT_NONE;
     int rc = unw_get_reg(&w->cursor, UNW_X86_64_RBP, ret_rbp);
+    if (rc < 0 && recall_rbp(w))
+        rc = unw_get_reg(&w->cursor, UNW_X86_64_RBP, ret_rbp);
     return rc == 0 || end_failed(w, rc);
 }
 
@@ -437,16 +530,6 @@ static bool step_frame_pointer(struct walk *w)
     return true;
 }
 
-/* All registers as the cursor has them now. */
-static struct regs cursor_regs(struct walk *w)
-{
-    struct regs regs = {0};
-    for (int reg = 0; reg < DWREG_N; reg++)
-        if (unw_get_reg(&w->cursor, reg, &regs.value[reg]) == 0)
-            regs.known |= 1u << reg;
-    return regs;
-}
-
 /* A call through a bad pointer has pushed its return address, and nothing else happened since. */
 static bool step_from_nowhere(struct walk *w)
 {
@@ -467,8 +550,19 @@ static bool step(struct walk *w)
 {
     if (!w->code)
         return step_from_nowhere(w);
-    struct row *row = row_get(w, w->code, w->exact ? w->ip : w->ip - 1);
+    struct row *row = row_get(w, w->code, place_of(w));
+    teach_rbp(w);
     return row ? step_cfi(w, row) : step_frame_pointer(w);
+}
+
+bool unwinder_function_start(struct unwinder *u, struct module *m, uint64_t vaddr,
+                             uint64_t *ret_start)
+{
+    struct cfi_fde fde;
+    if (cfi_find(u->cfi, m, vaddr, &fde) < 0)
+        return false;
+    *ret_start = fde.start;
+    return true;
 }
 
 void unwinder_walk(struct unwinder *u, const struct snapshot *snap, const struct mappings *maps,
@@ -478,6 +572,7 @@ void unwinder_walk(struct unwinder *u, const struct snapshot *snap, const struct
     const uint32_t needed = 1u << DWREG_RIP | 1u << DWREG_RSP;
     ret_stack->n = 0;
     ret_stack->miss_addr = ret_stack->cut_bytes = 0;
+    ret_stack->teachable = false;
     uint64_t ip = snap->regs.value[DWREG_RIP];
     frame_add(&w, ip, snap->regs.value[DWREG_RSP], code_at(&w, ip), FRAME_LEAF);
     if ((snap->regs.known & needed) != needed) {

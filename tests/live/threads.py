@@ -23,8 +23,8 @@ class Threads(harness.Case):
         self.assertEqual(counters["failed"], 0, counters)
         self.assertGreater(counters["made"], 1000, counters)
         self.assertGreater(report.threads, 100, "threads seen")
-        self.assertGreater(report.total_of(r"^brief_work \(churn\)$"), 0.2 * report.cpu,
-                           report.text)
+        # how much of it falls on their start and end depends on the machine's load
+        self.assertGreater(report.total_of(r"^brief_work \(churn\)$"), 50, report.text)
 
     def test_children(self):
         with Target("forker") as target:

@@ -38,7 +38,7 @@ class Postgres(service.Service):
 
     def command(self):
         settings = [f"port={self.port}", "listen_addresses=127.0.0.1", "fsync=off",
-                    "unix_socket_directories=", "max_connections=20", "shared_buffers=16MB"]
+                    "unix_socket_directories=", "autovacuum=off", "max_connections=20", "shared_buffers=16MB"]
         return [service.need("postgres", BINARIES + "postgres"), "-D", "data",
                 *(f"--{setting}" for setting in settings)]
 

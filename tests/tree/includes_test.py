@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Checks every #include of lib/ and cmd/ against the table in docs/architecture.md.
+"""Checks every #include of lib/ and cmd/ against the table in docs/architecture.md, and its walks.
 
 usage: includes_test.py SOURCE-ROOT
 """
@@ -11,6 +11,9 @@ import sys
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 # | `lib/unwind` | a snapshot becomes addresses | base, target |
 ROW = re.compile(r"^\|\s*`(lib/)?(\w+)`\s*\|[^|]*\|\s*([^|]*?)\s*\|\s*$", re.MULTILINE)
+
+# | `lib/unwind/unwind.c: unwinder_walk` | ...
+STEP = re.compile(r"^\| `([\w/.]+): (\w+)` \|", re.MULTILINE)
 
 
 def read_table(page):
@@ -80,6 +83,15 @@ def missing_folders(root, table):
             if not (root / "lib" / room).is_dir() and not (root / room).is_dir()]
 
 
+def lost_steps(root, steps):
+    """Steps of the walks whose function is not defined in their file."""
+    for name, function in steps:
+        path = root / name
+        defined = re.compile(rf"^[a-z_][^\n;=]*\b{function}\(", re.MULTILINE)
+        if not path.is_file() or not defined.search(path.read_text(encoding="utf-8")):
+            yield f"{name}: no {function}()"
+
+
 def report(number, name, bad):
     print(f"{'not ok' if bad else 'ok'} {number} - {name}")
     for line in bad:
@@ -89,17 +101,20 @@ def report(number, name, bad):
 
 def main():
     root = pathlib.Path(sys.argv[1])
-    table = read_table((root / "docs/architecture.md").read_text(encoding="utf-8"))
+    page = (root / "docs/architecture.md").read_text(encoding="utf-8")
+    table, steps = read_table(page), STEP.findall(page)
     unknown = [f"{room}: '{name}' is no room of the table" for room, allowed in table.items()
                for name in allowed - set(table)]
     seen, bad = check_includes(root, table) if table else (0, [])
-    print("1..4")
+    print("1..5")
     failed = report(1, "there is a table, and there are includes to check",
                     [] if table and seen else [f"{len(table)} rooms, {seen} includes"])
     failed |= report(2, "the table names rooms that exist", unknown + missing_folders(root, table))
     failed |= report(3, "the table has no cycle", [f"among {', '.join(cycle_in(table))}"]
                      if cycle_in(table) else [])
     failed |= report(4, f"{seen} includes are allowed by the table", bad)
+    failed |= report(5, f"the walks' {len(steps)} functions are where they are said to be",
+                     list(lost_steps(root, steps)) if steps else ["there are no walks"])
     return int(failed)
 
 

@@ -101,10 +101,10 @@ static uint8_t *copy_own_stack(struct snapshot *snap)
 
 static struct regs regs_of(const ucontext_t *uc)
 {
-    static const int greg[DWREG_N] = {DWREG_RAX, DWREG_RDX, DWREG_RCX, DWREG_RBX, DWREG_RSI,
-                                      DWREG_RDI, DWREG_RBP, DWREG_RSP, DWREG_R8,  DWREG_R9,
-                                      DWREG_R10, DWREG_R11, DWREG_R12, DWREG_R13, DWREG_R14,
-                                      DWREG_R15, DWREG_RIP};
+    /* <sys/ucontext.h>'s numbers, in the order of DWARF's */
+    static const int greg[DWREG_N] = {REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI,
+                                      REG_RBP, REG_RSP, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                                      REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP};
     struct regs regs = {.known = (1u << DWREG_N) - 1};
     for (size_t i = 0; i < DWREG_N; i++)
         regs.value[i] = (uint64_t)uc->uc_mcontext.gregs[greg[i]];
