@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include <fcntl.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
@@ -60,16 +58,11 @@ void version_print(void)
 /* man(1) may be missing, or the page not installed. */
 static bool have_page(const char *page)
 {
-    int status = 1;
-    pid_t pid = fork();
-    if (pid == 0) {
-        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        dup2(null, STDOUT_FILENO);
-        dup2(null, STDERR_FILENO);
-        execlp("man", "man", "-w", page, (char *)NULL);
-        _exit(1);
-    }
-    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+    char line[80], path[4096];
+    snprintf(line, sizeof(line), "man -w %s 2>/dev/null", page);
+    FILE *answer = popen(line, "re");
+    bool found = answer && fgets(path, sizeof(path), answer);
+    return answer && pclose(answer) == 0 && found;
 }
 
 int help_main(int argc, char **argv)

@@ -16,7 +16,8 @@ TAP = re.compile(r"^(not )?ok\b(.*)$", re.MULTILINE)
 TAP_SKIP = re.compile(r"#\s*skip", re.IGNORECASE)
 UNITTEST_RAN = re.compile(r"^Ran (\d+) tests?\b", re.MULTILINE)
 UNITTEST_SKIPPED = re.compile(r"^(?:OK|FAILED) \(.*?skipped=(\d+)", re.MULTILINE)
-UNITTEST_BAD = re.compile(r"^FAILED \(.*?(?:failures=(\d+))?(?:, )?(?:errors=(\d+))?[,)]", re.MULTILINE)
+UNITTEST_FAILED = re.compile(r"^FAILED \(.*\)$", re.MULTILINE)
+UNITTEST_BAD = re.compile(r"(?:failures|errors)=(\d+)")
 SKIP_LINE = re.compile(r"^.*(?:#\s*skip|\.\.\. skipped).*$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -30,7 +31,8 @@ def tap_cases(text):
 def unittest_cases(text):
     ran = int(UNITTEST_RAN.search(text).group(1))
     skipped = sum(int(n) for n in UNITTEST_SKIPPED.findall(text))
-    failed = sum(int(n or 0) for pair in UNITTEST_BAD.findall(text) for n in pair)
+    failed = sum(int(n) for line in UNITTEST_FAILED.findall(text)
+                 for n in UNITTEST_BAD.findall(line))
     return ran - skipped - failed, failed, skipped
 
 

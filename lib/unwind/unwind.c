@@ -455,10 +455,13 @@ static bool recall_rbp(struct walk *w)
 
 static int apply_row(struct walk *w, struct row *row)
 {
+    unw_cursor_t before;
+    bool all_known = w->regs.known == (1u << DWREG_N) - 1;
     w->fault = FAULT_NONE;
-    unw_cursor_t before = w->cursor;
+    if (!all_known)
+        before = w->cursor; /* a failed step leaves it in between */
     int rc = unw_apply_reg_state(&w->cursor, row->state);
-    if (rc >= 0 || w->fault != FAULT_REG)
+    if (rc >= 0 || w->fault != FAULT_REG || all_known)
         return rc;
     w->cursor = before;
     if (!recall_rbp(w))

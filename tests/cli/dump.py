@@ -31,7 +31,7 @@ class Dump(harness.Case):
         self.assertEqual(replayed.code, 0, replayed.err)
         stacks = [out.partition("\n")[2] for out in (live.out, replayed.out)]
         self.assertEqual(stacks[1], stacks[0], "replayed as it was seen")
-        self.assertEqual(stacks[0].count("# thread"), 11, live.out)
+        self.assertEqual(stacks[0].count("# thread"), 10, live.out)
 
     def test_repeatable(self):
         """Sleepers' stacks are the same whenever they are looked at."""
