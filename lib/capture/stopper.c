@@ -9,9 +9,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -24,11 +27,6 @@ enum {
     ERESTARTNOHAND_ = 514,
     ERESTART_RESTARTBLOCK_ = 516
 };
-
-void stopper_init(struct stopper *s, struct guardian *g)
-{
-    *s = (struct stopper){.guardian = g};
-}
 
 void stopper_release(struct stopper *s)
 {
@@ -49,13 +47,99 @@ static void ready_buffer(struct stop *stop)
     stop->buf = p;
 }
 
-/* The kernel says EPERM of a thread that has just exited too (ptrace_attach() in kernel/ptrace.c). */
+/* The kernel says EPERM of a thread that has just exited too (ptrace_attach() in kernel/ptrace.c).
+ */
 static int why_refused(struct watch *w)
 {
     struct proc_status status;
     int rc = thread_status(w->threads, w->process, w->thread, &status);
     bool exited = rc == 0 && (status.state == 'Z' || status.state == 'X');
     return rc == -ESRCH || exited ? -ESRCH : -EPERM;
+}
+
+/* linux/sched/types.h; glibc has it since 2.41 */
+struct scheduling {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
+
+static void set_scheduling(int nice, uint64_t slice_ns)
+{
+    struct scheduling attr = {
+        .size = sizeof(attr), .policy = SCHED_OTHER, .nice = nice, .runtime = slice_ns};
+    syscall(SYS_sched_setattr, 0, &attr, 0);
+}
+
+/* A short slice lets a task that wakes up have the CPU at once (EEVDF, since Linux 6.12). */
+static void raise_priority(struct stopper *s)
+{
+    enum { NICE = -10, SLICE_NS = 100 * 1000 };
+    s->nice = getpriority(PRIO_PROCESS, 0);
+    if (sched_getscheduler(0) != SCHED_OTHER)
+        return;
+    set_scheduling(s->nice, SLICE_NS);
+    if (s->nice > NICE)
+        set_scheduling(NICE, SLICE_NS);
+}
+
+void stopper_calm(struct stopper *s)
+{
+    if (sched_getscheduler(0) == SCHED_OTHER)
+        set_scheduling(s->nice, 0);
+}
+
+void stopper_init(struct stopper *s, struct guardian *g)
+{
+    *s = (struct stopper){.guardian = g, .visited = -1, .random = clock_random_seed()};
+    CPU_ZERO(&s->cpus);
+    sched_getaffinity(0, sizeof(s->cpus), &s->cpus);
+    raise_priority(s);
+}
+
+static void sleep_a_little(struct stopper *s)
+{
+    enum { LEAST_NS = 20 * 1000, MORE_NS = 30 * 1000 };
+    uint64_t ns = LEAST_NS + clock_random_next(&s->random) % MORE_NS;
+    struct timespec wait = clock_timespec(ns);
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
+}
+
+/*
+ * To the CPU that the thread runs on, or waits for, and a nap there: what wakes us is that CPU's
+ * own timer. Meanwhile the thread may be moved elsewhere, so look again. Real-time threads are left
+ * alone: pinned beside one, we might not get the CPU back to end a stop.
+ */
+static void visit_cpu_of(struct stopper *s, struct watch *w, uint64_t tick)
+{
+    struct proc_stat stat;
+    for (int i = 0; i < 4; i++) {
+        if (thread_stat(w->threads, w->process, w->thread, &stat) < 0 ||
+            (stat.policy != SCHED_OTHER && stat.policy != SCHED_BATCH) || stat.cpu >= CPU_SETSIZE ||
+            !CPU_ISSET(stat.cpu, &s->cpus))
+            return;
+        if (s->visited == (int)stat.cpu && s->visit_tick == tick)
+            return;
+        cpu_set_t there;
+        CPU_ZERO(&there);
+        CPU_SET(stat.cpu, &there);
+        if (sched_setaffinity(0, sizeof(there), &there) < 0)
+            return;
+        s->pinned = true;
+        s->visited = (int)stat.cpu;
+        s->visit_tick = tick;
+        sleep_a_little(s);
+    }
+}
+
+static void unpin(struct stopper *s)
+{
+    if (s->pinned)
+        sched_setaffinity(0, sizeof(s->cpus), &s->cpus);
+    s->pinned = false;
+    s->visited = -1;
 }
 
 int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
@@ -77,6 +161,7 @@ int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
     stop->watch = w;
     stop->tick = tick;
     stop->filtered = status.seccomp != 0;
+    visit_cpu_of(s, w, tick);
     stop->interrupted_ns = clock_now_ns();
     if (!s->n)
         atomic_store(&s->guardian->page->open_since_ns, stop->interrupted_ns);
@@ -328,6 +413,7 @@ void stopper_collect(struct stopper *s, void (*done)(void *arg, const struct sto
         if (handle(s, &si, &ended[n]))
             n++;
     }
+    unpin(s);
     guardian_honour(s->guardian);
     for (size_t i = 0; i < n; i++)
         done(arg, &ended[i]);

@@ -18,7 +18,6 @@ enum {
     WAKE_MAX_NS = 100 * 1000 * 1000, /* an end, or a silent stop, is noticed at least this often */
     DRAIN_NS = 500 * 1000 * 1000,    /* how long the end waits for stops under way */
     TARGETS_MAX = 4096,
-    SPIN_NS = 60 * 1000,
 };
 
 struct session *session_new(const struct session_options *opt, struct guardian *guardian)
@@ -76,6 +75,7 @@ void session_free(struct session *s)
     free(s->targets);
     free(s->stack);
     free(s->frames);
+    free(s->to_stop);
     munmap(s->buf, SNAPSHOT_STACK_MAX_BYTES);
     stopper_release(&s->stopper);
     symbols_free(s->symbols);
@@ -207,18 +207,6 @@ void session_collect(struct session *s)
     stopper_collect(&s->stopper, ticks_stop_done, s);
 }
 
-/*
- * A thread that runs on another CPU stops within some 10 us. Waiting for it awake spares the thread
- * the time that it takes to wake us; one that does not run yet is left to SIGCHLD.
- */
-static void collect_at_once(struct session *s)
-{
-    if (!s->stopper.n)
-        return;
-    for (uint64_t end = clock_now_ns() + SPIN_NS; s->stopper.n && clock_now_ns() < end;)
-        session_collect(s);
-}
-
 void session_tick(struct session *s)
 {
     uint64_t now = clock_now_ns();
@@ -237,7 +225,6 @@ void session_tick(struct session *s)
     uint64_t tick = present > next ? present : next;
     s->profile->ticks_missed += tick - next;
     ticks_run(s, tick, tick - next);
-    collect_at_once(s);
     s->profile->ticks = s->tick;
     plan_tick(s, s->tick + 1);
 }
@@ -325,6 +312,7 @@ void session_finish(struct session *s)
         if (s->stopper.n && sigtimedwait(&child, NULL, &wait) < 0)
             stopper_expire(&s->stopper, ticks_stop_done, s);
     }
+    stopper_calm(&s->stopper);
     for (size_t i = 0; i < s->stopper.n; i++)
         s->profile->lost[LOSS_NO_STOP]++;
     ticks_settle(s);

@@ -60,6 +60,9 @@ struct session {
     uint64_t random;
     bool started, paused, finished;
 
+    struct watch **to_stop; /* owned list: found running in this tick */
+    size_t n_to_stop, to_stop_cap;
+
     uint64_t samples;
     uint64_t own_cpu_start_ns;
     uint64_t ended_cpu_ns; /* running time of the targets' threads that have ended */

@@ -164,34 +164,38 @@ static void say_traced(struct session *s, struct target *t, const struct watch *
         t->process.pid, tracer[0] ? tracer : "another program");
 }
 
-static void found_running(struct session *s, struct target *t, struct watch *w)
+/* Stops come last in a tick: everything else would keep the thread waiting for its CPU. */
+static void found_running(struct session *s, struct watch *w)
 {
     w->asleep = false;
     w->next_look = s->tick + 1;
-    if (!s->opt.stops_allowed) {
-        w->tally = stacks_special(s, w, SPECIAL_NOT_STOPPED, PROFILE_CPU);
-        w->sampled = true;
-        w->syscall = -1;
-        hit(s, w, 1);
-        return;
-    }
-    int rc = stopper_start(&s->stopper, w, s->tick);
-    if (rc == 0) {
+    if (s->opt.stops_allowed) {
         w->tick = s->tick - 1; /* its hit comes with the stop */
+        s->to_stop =
+            mem_grow(s->to_stop, &s->to_stop_cap, s->n_to_stop + 1, sizeof(struct watch *));
+        s->to_stop[s->n_to_stop++] = w;
         return;
     }
+    w->tally = stacks_special(s, w, SPECIAL_NOT_STOPPED, PROFILE_CPU);
+    w->sampled = true;
+    w->syscall = -1;
+    hit(s, w, 1);
+}
+
+static void stop(struct session *s, struct watch *w)
+{
+    int rc = stopper_start(&s->stopper, w, s->tick);
+    if (rc == 0)
+        return;
     w->tick = s->tick;
     if (rc == -ESRCH) {
         lose(s, LOSS_THREAD_GONE, 1);
         return;
     }
-    lose(s,
-         rc == -EPERM                    ? LOSS_TRACED
-         : rc == -EBUSY || rc == -EAGAIN ? LOSS_NO_STOP
-                                         : LOSS_REFUSED,
-         1);
+    bool busy = rc == -EBUSY || rc == -EAGAIN;
+    lose(s, rc == -EPERM ? LOSS_TRACED : busy ? LOSS_NO_STOP : LOSS_REFUSED, 1);
     if (rc == -EPERM)
-        say_traced(s, t, w);
+        say_traced(s, target_of(s, w), w);
 }
 
 /*
@@ -248,7 +252,7 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
     settle_gap(s, w, gap, ran_ns, false, missed);
     w->tick = s->tick;
     if (rc == -EAGAIN || rc == -EBUSY) {
-        found_running(s, t, w);
+        found_running(s, w);
     } else if (rc == -ENODATA) {
         w->exited = true; /* a leader that waits for its threads to end: no longer a thread that
                              does anything */
@@ -408,6 +412,9 @@ void ticks_run(struct session *s, uint64_t tick, uint64_t missed)
         if (s->opt.children && t->live)
             children_find(s, t);
     }
+    for (size_t i = 0; i < s->n_to_stop; i++)
+        stop(s, s->to_stop[i]);
+    s->n_to_stop = 0;
     if (s->stopper.n && now - s->stopper.stops[0].interrupted_ns > MAPS_CHECK_NS)
         stopper_expire(&s->stopper, ticks_stop_done, s);
 }

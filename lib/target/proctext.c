@@ -36,11 +36,14 @@ int proctext_stat(const char *text, size_t bytes, struct proc_stat *ret)
     memcpy(s.comm, open + 1, n < sizeof(s.comm) ? n : sizeof(s.comm) - 1);
     const char *p = close + 3;
     uint64_t ppid;
-    /* counted from field 4, ppid; 9 is flags, 22 starttime, 28 startstack */
+    /* counted from field 4, ppid; 9 is flags, 22 starttime, 28 startstack, 39 processor, 41 policy
+     */
     if (!parse_number_at(&p, end, 10, &ppid) || ppid > INT32_MAX || !skip_fields(&p, end, 4) ||
         !parse_number_at(&p, end, 10, &s.flags) || !skip_fields(&p, end, 12) ||
         !parse_number_at(&p, end, 10, &s.start_ticks) || !skip_fields(&p, end, 5) ||
-        !parse_number_at(&p, end, 10, &s.start_stack))
+        !parse_number_at(&p, end, 10, &s.start_stack) || !skip_fields(&p, end, 10) ||
+        !parse_number_at(&p, end, 10, &s.cpu) || !skip_fields(&p, end, 1) ||
+        !parse_number_at(&p, end, 10, &s.policy))
         return -EBADMSG;
     s.ppid = (pid_t)ppid;
     *ret = s;

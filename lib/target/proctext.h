@@ -20,6 +20,8 @@ struct proc_stat {
     uint64_t flags;       /* PF_*: include/linux/sched.h */
     uint64_t start_ticks; /* field 22, in clock ticks since boot */
     uint64_t start_stack; /* field 28: moves with every exec, 0 without permission */
+    uint64_t cpu;         /* field 39: that it runs on, or ran on last */
+    uint64_t policy;      /* field 41: SCHED_* */
 };
 enum { PROC_FLAG_KTHREAD = 0x00200000 }; /* PF_KTHREAD, since Linux 2.6.27 */
 int proctext_stat(const char *text, size_t bytes, struct proc_stat *ret);

@@ -41,6 +41,7 @@ static void free_thread(struct threads *t, struct thread *th)
     close_kept(t, &th->schedstat_fd);
     close_kept(t, &th->syscall_fd);
     close_kept(t, &th->status_fd);
+    close_kept(t, &th->stat_fd);
     free(th);
 }
 
@@ -93,8 +94,12 @@ static void saw(struct threads *t, const struct process *p, pid_t tid)
         return;
     }
     struct thread *th = mem_alloc(sizeof(*th));
-    *th = (struct thread){
-        .tid = tid, .schedstat_fd = -1, .syscall_fd = -1, .status_fd = -1, .seen_in = t->rescans};
+    *th = (struct thread){.tid = tid,
+                          .schedstat_fd = -1,
+                          .syscall_fd = -1,
+                          .status_fd = -1,
+                          .stat_fd = -1,
+                          .seen_in = t->rescans};
     thread_read_name(p, th);
     t->items = mem_grow(t->items, &t->cap, t->n + 1, sizeof(*t->items));
     t->items[t->n++] = th;
@@ -197,4 +202,12 @@ int thread_status(struct threads *t, const struct process *p, struct thread *th,
     char text[8192];
     ssize_t n = read_kept(t, p, th, &th->status_fd, "status", text, sizeof(text));
     return n <= 0 ? ended(t, th, n) : proctext_status(text, (size_t)n, ret);
+}
+
+int thread_stat(struct threads *t, const struct process *p, struct thread *th,
+                struct proc_stat *ret)
+{
+    char text[1024];
+    ssize_t n = read_kept(t, p, th, &th->stat_fd, "stat", text, sizeof(text));
+    return n <= 0 ? ended(t, th, n) : proctext_stat(text, (size_t)n, ret);
 }

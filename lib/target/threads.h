@@ -12,9 +12,9 @@
  */
 struct thread {
     pid_t tid;
-    int schedstat_fd, syscall_fd, status_fd; /* owned; -1 not open */
-    char name[64];                           /* as last read; the target's choice */
-    uint64_t seen_in;                        /* number of the rescan that saw it last */
+    int schedstat_fd, syscall_fd, status_fd, stat_fd; /* owned; -1 not open */
+    char name[64];                                    /* as last read; the target's choice */
+    uint64_t seen_in;                                 /* number of the rescan that saw it last */
     bool gone;
     struct watch *watch; /* the sampler's notes; not looked at here, freed by the sampler */
 };
@@ -47,6 +47,8 @@ int thread_where(struct threads *t, const struct process *p, struct thread *th,
                  struct proc_where *ret);
 int thread_status(struct threads *t, const struct process *p, struct thread *th,
                   struct proc_status *ret);
+int thread_stat(struct threads *t, const struct process *p, struct thread *th,
+                struct proc_stat *ret);
 int thread_read_name(const struct process *p, struct thread *th);
 
 #endif

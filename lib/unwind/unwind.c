@@ -54,9 +54,9 @@ struct unwinder {
 };
 
 /*
- * A sleeper does not show its RBP, but at a given place in the code the distance from RSP is the same each
- * time, unless the function uses alloca. A walk with all registers teaches it for places that
- * were in want of it.
+ * A sleeper does not show its RBP, but at a given place in the code the distance from RSP is the
+ * same each time, unless the function uses alloca. A walk with all registers teaches it for places
+ * that were in want of it.
  */
 enum learnt {
     LEARNT_WANTED, /* value: how often asked for */
@@ -431,7 +431,8 @@ static struct regs cursor_regs(struct walk *w)
     return regs;
 }
 
-/* Sets an unknown RBP from what was learnt of this place; where that leads is checked by the step. */
+/* Sets an unknown RBP from what was learnt of this place; where that leads is checked by the step.
+ */
 static bool recall_rbp(struct walk *w)
 {
     uint64_t rbp;

@@ -41,8 +41,8 @@ struct stack {
     size_t n;                               /* at least 1: the leaf */
     enum stack_end end;
     uint64_t miss_addr; /* STACK_UNMAPPED */
-    bool teachable; /* STACK_NO_REG: walking this stack once with all registers, of a stop, would let
-                       later walks of sleepers pass this place */
+    bool teachable; /* STACK_NO_REG: walking this stack once with all registers, of a stop, would
+                       let later walks of sleepers pass this place */
     uint64_t
         cut_bytes; /* STACK_CUT: how many bytes beyond the copy the next word lies, at least 8 */
 };
@@ -54,8 +54,8 @@ void unwinder_free(struct unwinder *u);
 /* Must be called after any change of the mappings other than an addition (exec, dlclose). */
 void unwinder_forget(struct unwinder *u);
 
-/* Where the function around vaddr begins, as the module's CFI tells: what a function without a symbol
- * is known by. False where there is no CFI. */
+/* Where the function around vaddr begins, as the module's CFI tells: what a function without a
+ * symbol is known by. False where there is no CFI. */
 bool unwinder_function_start(struct unwinder *u, struct module *m, uint64_t vaddr,
                              uint64_t *ret_start);
 
