@@ -107,31 +107,46 @@ static void sleep_a_little(struct stopper *s)
     clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
 }
 
-/*
- * To the CPU that the thread runs on, or waits for, and a nap there: what wakes us is that CPU's
- * own timer. Meanwhile the thread may be moved elsewhere, so look again. Real-time threads are left
- * alone: pinned beside one, we might not get the CPU back to end a stop.
- */
-static void visit_cpu_of(struct stopper *s, struct watch *w, uint64_t tick)
+/* Pins us to the CPU and naps there: what wakes us is that CPU's own timer. */
+static bool visit(struct stopper *s, uint64_t cpu, uint64_t tick)
 {
+    cpu_set_t there;
+    CPU_ZERO(&there);
+    CPU_SET(cpu, &there);
+    if (sched_setaffinity(0, sizeof(there), &there) < 0)
+        return false;
+    s->pinned = true;
+    s->visited = (int)cpu;
+    s->visit_tick = tick;
+    sleep_a_little(s);
+    return true;
+}
+
+/*
+ * To the CPU that the thread runs on, or waits for. Meanwhile it may be moved elsewhere, so look
+ * again. Real-time threads are left alone: pinned beside one, we might not get the CPU back to end
+ * a stop.
+ */
+static int visit_cpu_of(struct stopper *s, struct watch *w, uint64_t tick)
+{
+    enum { TRIES = 4 };
     struct proc_stat stat;
-    for (int i = 0; i < 4; i++) {
-        if (thread_stat(w->threads, w->process, w->thread, &stat) < 0 ||
-            (stat.policy != SCHED_OTHER && stat.policy != SCHED_BATCH) || stat.cpu >= CPU_SETSIZE ||
-            !CPU_ISSET(stat.cpu, &s->cpus))
-            return;
-        if (s->visited == (int)stat.cpu && s->visit_tick == tick)
-            return;
-        cpu_set_t there;
-        CPU_ZERO(&there);
-        CPU_SET(stat.cpu, &there);
-        if (sched_setaffinity(0, sizeof(there), &there) < 0)
-            return;
-        s->pinned = true;
-        s->visited = (int)stat.cpu;
-        s->visit_tick = tick;
-        sleep_a_little(s);
+    for (int i = 0; i < TRIES; i++) {
+        int rc = thread_stat(w->threads, w->process, w->thread, &stat);
+        if (rc < 0)
+            return rc;
+        if (stat.state == 'Z' || stat.state == 'X')
+            return -ESRCH;
+        if (stat.state == 'D') /* may last for ever, as a parent's in vfork */
+            return -EBUSY;
+        w->cpu = stat.cpu;
+        bool here = s->visited == (int)stat.cpu && s->visit_tick == tick;
+        bool fair = stat.policy == SCHED_OTHER || stat.policy == SCHED_BATCH;
+        if (here || !fair || stat.cpu >= CPU_SETSIZE || !CPU_ISSET(stat.cpu, &s->cpus) ||
+            !visit(s, stat.cpu, tick))
+            break;
     }
+    return 0;
 }
 
 static void unpin(struct stopper *s)
@@ -142,35 +157,39 @@ static void unpin(struct stopper *s)
     s->visited = -1;
 }
 
+static int seize(struct stopper *s, struct watch *w, uint64_t now)
+{
+    _Atomic uint64_t *open_since = &s->guardian->page->open_since_ns;
+    if (!s->n)
+        atomic_store(open_since, now);
+    if (ptrace(PTRACE_SEIZE, w->thread->tid, NULL, NULL) == 0)
+        return 0;
+    int rc = errno == ESRCH ? -ESRCH : why_refused(w);
+    if (!s->n)
+        atomic_store(open_since, 0);
+    return rc;
+}
+
 int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
 {
     struct proc_status status;
+    struct stop *stop = &s->stops[s->n];
     if (s->n == STOPPER_MAX)
         return -EAGAIN;
-    /* Read anew each time: a filter may be installed at any moment, and then restart_syscall kills.
-     */
-    int rc = thread_status(w->threads, w->process, w->thread, &status);
+    ready_buffer(stop);
+    /* so that the stop finds it open */
+    int rc =
+        w->thread->status_fd < 0 ? thread_status(w->threads, w->process, w->thread, &status) : 0;
+    if (rc == 0)
+        rc = visit_cpu_of(s, w, tick);
     if (rc < 0)
         return rc;
-    if (status.tracer)
-        return -EPERM;
-    if (status.core_dumping || status.state == 'D')
-        return -EBUSY;
-    struct stop *stop = &s->stops[s->n];
-    ready_buffer(stop);
     stop->watch = w;
     stop->tick = tick;
-    stop->filtered = status.seccomp != 0;
-    visit_cpu_of(s, w, tick);
     stop->interrupted_ns = clock_now_ns();
-    if (!s->n)
-        atomic_store(&s->guardian->page->open_since_ns, stop->interrupted_ns);
-    if (ptrace(PTRACE_SEIZE, w->thread->tid, NULL, NULL) < 0) {
-        rc = errno == ESRCH ? -ESRCH : why_refused(w);
-        if (!s->n)
-            atomic_store(&s->guardian->page->open_since_ns, 0);
+    rc = seize(s, w, stop->interrupted_ns);
+    if (rc < 0)
         return rc;
-    }
     s->n++;
     w->stopping = true;
     /* Fails only where the thread has just ended; its exit is collected like any other. */
@@ -218,13 +237,25 @@ static bool was_blocked(const struct user_regs_struct *r)
     }
 }
 
+/*
+ * May a seccomp filter kill the thread for restart_syscall, which the kernel would have it call?
+ * Asked while it stands still, as a filter may be installed at any moment; in doubt, yes. NULL: not
+ * known.
+ */
+static bool is_filtered(struct watch *w)
+{
+    struct proc_status status;
+    return !w || w->thread->status_fd < 0 ||
+           thread_status(w->threads, w->process, w->thread, &status) < 0 || status.seccomp != 0;
+}
+
 /* -514 makes the kernel issue the call again, and still report EINTR if a handler runs. */
-static void repair(struct stopper *s, pid_t tid, bool filtered, const struct user_regs_struct *r)
+static void repair(struct stopper *s, pid_t tid, struct watch *w, const struct user_regs_struct *r)
 {
     int64_t rax = (int64_t)r->rax;
     if ((int64_t)r->orig_rax < 0)
         return;
-    bool lethal = rax == -ERESTART_RESTARTBLOCK_ && filtered;
+    bool lethal = rax == -ERESTART_RESTARTBLOCK_ && is_filtered(w);
     bool again = rax == -EINTR && may_be_issued_again(r->orig_rax);
     if (!lethal && !again) {
         s->disturbed += rax == -EINTR;
@@ -281,7 +312,7 @@ static void take(struct stopper *s, struct stop *stop, bool ours)
     }
     /* Only our own interruption is undone: what a signal interrupted is the target's own affair. */
     if (ours)
-        repair(s, w->thread->tid, stop->filtered, &r);
+        repair(s, w->thread->tid, w, &r);
     struct snapshot *snap = &stop->snapshot;
     bool blocked = was_blocked(&r);
     snap->pid = w->process->pid;
@@ -294,9 +325,24 @@ static void take(struct stopper *s, struct stop *stop, bool ours)
     stop->result = STOP_TAKEN;
 }
 
-static void account(struct stopper *s, const struct stop *stop)
+/*
+ * How long the thread stood still, at most: from its interruption to its release. Of that a wait
+ * for the CPU of over a millisecond is not our doing: other threads had it, and it stopped when its
+ * turn came.
+ */
+static void account(struct stopper *s, const struct stop *stop, uint64_t noticed_ns)
 {
-    uint64_t ns = clock_now_ns() - stop->interrupted_ns;
+    enum { NOT_OURS_NS = 1000 * 1000 };
+    struct watch *w = stop->watch;
+    uint64_t now = clock_now_ns(), ns = now - stop->interrupted_ns;
+    struct proc_run run;
+    if (ns > NOT_OURS_NS && thread_run(w->threads, w->process, w->thread, &run) == 0) {
+        uint64_t queued = run.delay_ns - w->run.delay_ns;
+        if (queued > NOT_OURS_NS)
+            ns = queued < ns ? ns - queued : 0;
+    }
+    if (ns < now - noticed_ns)
+        ns = now - noticed_ns;
     s->count++;
     s->ns_sum += ns;
     if (ns > s->ns_max)
@@ -351,7 +397,7 @@ static void let_go(struct stopper *s, pid_t tid, bool ours, unsigned pass_on)
 {
     struct user_regs_struct r;
     if (ours && get_registers(tid, &r) == 0)
-        repair(s, tid, true, &r);
+        repair(s, tid, NULL, &r);
     ptrace(PTRACE_DETACH, tid, NULL, (long)pass_on);
 }
 
@@ -365,10 +411,11 @@ static bool handle_trap(struct stopper *s, const siginfo_t *si, struct stop *ret
         let_go(s, si->si_pid, ours, pass_on);
         return false;
     }
+    uint64_t noticed_ns = clock_now_ns();
     take(s, stop, ours);
     if (ptrace(PTRACE_DETACH, si->si_pid, NULL, (long)pass_on) < 0)
         return false; /* killed meanwhile: its exit comes next */
-    account(s, stop);
+    account(s, stop, noticed_ns);
     *ret = finish(s, stop);
     return true;
 }

@@ -36,7 +36,6 @@ struct stop {
     struct watch *watch; /* borrowed; must live until the stop is reported */
     uint64_t tick;       /* at which it was interrupted; the caller's */
     uint64_t interrupted_ns;
-    bool filtered; /* a seccomp filter may forbid restart_syscall */
     enum stop_result result;
     struct snapshot snapshot;
     uint8_t *buf; /* owned; SNAPSHOT_STACK_MAX_BYTES, pages used only as needed */
@@ -70,7 +69,7 @@ void stopper_release(struct stopper *s);
 
 /*
  * Interrupts the thread. 0, or -ESRCH gone, -EPERM refused (traced by another), -EBUSY it is in a
- * state that must not be interrupted (dumping core), -EAGAIN too many stops under way.
+ * state that must not be interrupted (D), -EAGAIN too many stops under way.
  */
 int stopper_start(struct stopper *s, struct watch *w, uint64_t tick);
 

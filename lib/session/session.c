@@ -360,6 +360,7 @@ struct profile *session_profile(struct session *s)
 {
     if (!s->paused)
         ticks_settle(s);
+    ticks_renew_names(s);
     s->profile->duration_ns = sampled_ns(s);
     naming_resolve(s);
     fill_title(s);

@@ -21,6 +21,7 @@ struct target {
     struct map wanted; /* tid -> 1 */
     uint32_t index;    /* in session->targets */
     uint64_t exec_checked_ns, maps_checked_ns, children_read_ns;
+    size_t name_turn; /* whose name is read next */
     bool traced_said;
 };
 
@@ -92,6 +93,7 @@ void naming_keep_perfmap(struct session *s, struct target *t);
 void ticks_run(struct session *s, uint64_t tick, uint64_t missed);
 void ticks_stop_done(void *session, const struct stop *stop);
 void ticks_settle(struct session *s);
+void ticks_renew_names(struct session *s);
 void ticks_end_target(struct session *s, struct target *t);
 
 /* children.c */

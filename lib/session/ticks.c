@@ -14,10 +14,14 @@
  * of some tally, or a loss with its reason.
  */
 enum {
-    LOOK_GAP_MAX = 16,                   /* ticks between looks at a long-idle thread, at most */
-    LOOK_GAP_MAX_NS = 250 * 1000 * 1000, /* and in time */
-    IDLE_PER_GAP = 8,                    /* gap is at most this part of how long it has idled */
+    LOOK_GAP_MAX = 64,                   /* ticks between looks at a long-idle thread, at most */
+    LOOK_GAP_MAX_NS = 500 * 1000 * 1000, /* and in time */
+    IDLE_PER_GAP = 8,                    /* the gap is at most this part of how long it has idled */
+    LONG_IDLE = 64,                      /* ticks, from which it is */
+    IDLE_PER_LONG_GAP = 4,
     CAPTURE_TRIES = 3,
+    NAMES_PER_CHECK = 64,
+    NAMES_PER_REPORT = 256,
     EXEC_CHECK_NS = 10 * 1000 * 1000,
     MAPS_CHECK_NS = 1000 * 1000 * 1000,
 };
@@ -95,7 +99,7 @@ static void settle_gap(struct session *s, struct watch *w, uint64_t gap, uint64_
  */
 static void plan_next_look(struct session *s, struct watch *w)
 {
-    uint64_t gap = w->idle_ticks / IDLE_PER_GAP;
+    uint64_t gap = w->idle_ticks / (w->idle_ticks < LONG_IDLE ? IDLE_PER_GAP : IDLE_PER_LONG_GAP);
     uint64_t most = LOOK_GAP_MAX_NS / s->opt.interval_ns;
     if (most > LOOK_GAP_MAX)
         most = LOOK_GAP_MAX;
@@ -311,10 +315,12 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
     s->profile->threads_seen++;
 }
 
-static void renew_names(struct session *s, struct target *t)
+/* Of up to `most` threads, going round: reading a name costs 5 us. */
+static void renew_names(struct session *s, struct target *t, size_t most)
 {
-    for (size_t i = 0; i < t->threads.n; i++) {
-        struct thread *th = t->threads.items[i];
+    size_t n = t->threads.n < most ? t->threads.n : most;
+    for (size_t i = 0; i < n; i++) {
+        struct thread *th = t->threads.items[t->name_turn++ % t->threads.n];
         if (!th->gone && th->watch && thread_read_name(&t->process, th) == 0)
             th->watch->profile_thread =
                 profile_thread(s->profile, t->process.pid, th->tid, th->name);
@@ -331,14 +337,14 @@ static void check_program(struct session *s, struct target *t, uint64_t now)
             for (size_t i = 0; i < t->threads.n; i++)
                 if (t->threads.items[i]->watch)
                     t->threads.items[i]->watch->memory_end = 0;
-            renew_names(s, t);
+            renew_names(s, t, SIZE_MAX);
         }
     }
     if (now - t->maps_checked_ns >= MAPS_CHECK_NS) {
         t->maps_checked_ns = now;
         if (process_check_mappings(&t->process))
             unwinder_forget(t->unwinder);
-        renew_names(s, t);
+        renew_names(s, t, NAMES_PER_CHECK);
     }
 }
 
@@ -400,6 +406,22 @@ static void tick_target(struct session *s, struct target *t, uint64_t now, uint6
     }
 }
 
+static int by_cpu(const void *a, const void *b)
+{
+    const struct watch *const *left = a, *const *right = b;
+    return ((*left)->cpu > (*right)->cpu) - ((*left)->cpu < (*right)->cpu);
+}
+
+/* One visit to each CPU serves all threads there. */
+static void stop_all(struct session *s)
+{
+    if (s->n_to_stop > 1)
+        qsort(s->to_stop, s->n_to_stop, sizeof(struct watch *), by_cpu);
+    for (size_t i = 0; i < s->n_to_stop; i++)
+        stop(s, s->to_stop[i]);
+    s->n_to_stop = 0;
+}
+
 void ticks_run(struct session *s, uint64_t tick, uint64_t missed)
 {
     uint64_t now = clock_now_ns();
@@ -412,9 +434,7 @@ void ticks_run(struct session *s, uint64_t tick, uint64_t missed)
         if (s->opt.children && t->live)
             children_find(s, t);
     }
-    for (size_t i = 0; i < s->n_to_stop; i++)
-        stop(s, s->to_stop[i]);
-    s->n_to_stop = 0;
+    stop_all(s);
     if (s->stopper.n && now - s->stopper.stops[0].interrupted_ns > MAPS_CHECK_NS)
         stopper_expire(&s->stopper, ticks_stop_done, s);
 }
@@ -460,6 +480,13 @@ static void settle_watch(struct session *s, struct target *t, struct watch *w)
     else
         lose(s, LOSS_UNSEEN, open);
     w->tick = s->tick;
+}
+
+void ticks_renew_names(struct session *s)
+{
+    for (size_t i = 0; i < s->n_targets; i++)
+        if (s->targets[i]->live)
+            renew_names(s, s->targets[i], NAMES_PER_REPORT);
 }
 
 void ticks_settle(struct session *s)

@@ -29,6 +29,8 @@ struct output {
 static void append(const char *s, size_t len, void *opaque)
 {
     struct output *out = opaque;
+    if (!len)
+        return; /* s may be NULL then */
     if (len > NAME_MAX_BYTES - out->n)
         longjmp(out->too_long, 1);
     out->text = mem_grow(out->text, &out->cap, out->n + len + 1, 1);

@@ -483,8 +483,11 @@ static bool step_cfi(struct walk *w, struct row *row)
     /* A handler may run on another stack than the code that the signal interrupted. */
     if (sp <= w->sp && !row->signal_frame)
         return end_with(w, STACK_BAD);
-    if (row->signal_frame)
+    /* Nobody called the trampoline either: the handler returns to its first instruction. */
+    if (row->signal_frame) {
+        w->out->frames[w->out->n - 1].how = FRAME_SIGNAL;
         return frame_add(w, ip, sp, code_at(w, ip), FRAME_SIGNAL);
+    }
     /* Coroutine libraries leave a 0 for their first function to return to. */
     if (!ip)
         return end_with(w, STACK_COMPLETE);

@@ -14,8 +14,8 @@
 /* How a frame was found from the one below it (the leaf: from the registers). */
 enum frame_how {
     FRAME_LEAF,
-    FRAME_CFI,           /* DWARF call frame information, through libunwind */
-    FRAME_SIGNAL,        /* the code that a signal interrupted: exact, like a leaf */
+    FRAME_CFI,    /* DWARF call frame information, through libunwind */
+    FRAME_SIGNAL, /* a signal's trampoline, and the code that it interrupted: exact, like a leaf */
     FRAME_FRAME_POINTER, /* code without CFI, by the saved RBP */
 };
 

@@ -22,9 +22,11 @@ class Stacks(harness.Case):
 
     def test_signal_stack(self):
         report = self.sample_deep("signal")
-        for function in ("handler_work", "on_signal", "raise_on_other_stack", "main"):
-            self.assert_share(report.total_of(rf"^{function} \(deep\)$"), report.cpu, 1.0, function)
-        self.assertLess(report.truncated * 100, report.samples, "truncated stacks")
+        for function in ("handler_work", "on_signal", "__restore_rt"):
+            self.assert_share(report.total_of(rf"^{function} "), report.cpu, 1.0, function)
+        # the interrupted code's stack is another: it is reached, or said to be truncated
+        reached = report.total_of(r"^main \(deep\)$")
+        self.assertGreaterEqual(reached + report.truncated, report.cpu, report.text)
 
 
 if __name__ == "__main__":
