@@ -2,11 +2,21 @@
 #include "cmd/progress.h"
 
 #include <inttypes.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 
-enum { REDRAW_NS = 250 * 1000 * 1000, LINE_COLUMNS = 79 };
+enum { REDRAW_NS = 250 * 1000 * 1000, COLUMNS_MAX = 72 };
+
+/* Room is left for the ^C that the terminal echoes: past the line's end it would begin a new one.
+ */
+static int columns(void)
+{
+    struct winsize size;
+    bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 4;
+    return known && size.ws_col - 4 < COLUMNS_MAX ? size.ws_col - 4 : COLUMNS_MAX;
+}
 
 static double seconds_since(uint64_t ns)
 {
@@ -17,6 +27,7 @@ void progress_begin(struct progress *p, const struct options *opt, bool launched
 {
     *p = (struct progress){.quiet = opt->quiet || launched,
                            .terminal = isatty(STDERR_FILENO) == 1,
+                           .columns = columns(),
                            .began_ns = clock_now_ns()};
     if (p->quiet || p->terminal)
         return;
@@ -28,14 +39,15 @@ void progress_begin(struct progress *p, const struct options *opt, bool launched
 
 void progress_update(struct progress *p, uint64_t samples, bool paused)
 {
-    char text[LINE_COLUMNS + 1];
+    char text[COLUMNS_MAX + 1];
     if (p->quiet || !p->terminal || clock_now_ns() - p->drawn_ns < REDRAW_NS)
         return;
     p->drawn_ns = clock_now_ns();
     p->drawn = true;
-    snprintf(text, sizeof(text), "oxprof: %.1f s, %" PRIu64 " samples%s (Ctrl-C ends and reports)",
+    snprintf(text, (size_t)p->columns + 1,
+             "oxprof: %.1f s, %" PRIu64 " samples%s (Ctrl-C ends and reports)",
              seconds_since(p->began_ns), samples, paused ? ", paused" : "");
-    fprintf(stderr, "\r%-*s", LINE_COLUMNS, text);
+    fprintf(stderr, "\r%-*s", p->columns, text);
 }
 
 void progress_event(struct progress *p, const char *what)
@@ -48,7 +60,7 @@ void progress_event(struct progress *p, const char *what)
 void progress_clear(struct progress *p)
 {
     if (p->drawn)
-        fprintf(stderr, "\r%*s\r", LINE_COLUMNS, "");
+        fprintf(stderr, "\r%*s\r", p->columns, "");
     p->drawn = false;
 }
 

@@ -9,7 +9,8 @@
  * itself, and with -q, nothing. */
 struct progress {
     bool quiet, terminal;
-    bool drawn; /* a line without its end stands on the terminal */
+    int columns; /* of the terminal, that we use */
+    bool drawn;  /* a line without its end stands on the terminal */
     uint64_t began_ns, drawn_ns;
 };
 

@@ -141,9 +141,9 @@ static int refused(pid_t pid, struct error *err)
     user_name(geteuid(), me, sizeof(me));
     if (geteuid() != 0 && (status.uid != geteuid() || status.euid != geteuid()))
         return error_set(err, -EPERM,
-                         "process %d runs as user %s and you are %s: run oxprof as %s "
-                         "or as root (sudo oxprof -p %d)%s%s",
-                         pid, user, me, user, pid, also, tracer);
+                         "process %d runs as user %s and you are %s: run oxprof as %s%s "
+                         "(sudo oxprof -p %d)%s%s",
+                         pid, user, me, user, status.uid ? " or as root" : "", pid, also, tracer);
     if (scope >= 3)
         return error_set(err, -EPERM,
                          "process %d: Yama forbids all tracing until the next boot "
