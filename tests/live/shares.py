@@ -37,6 +37,16 @@ class Shares(harness.Case):
                           "TOTAL of qsort")
         self.assert_share(report.total_of(f"^main{C_MODULE}"), report.cpu, 1.0, "TOTAL of main")
 
+    def test_frequent_calls(self):
+        """A stop shows where a thread was, not the system call that it makes next."""
+        with Target("shares_calls") as target:
+            report = self.sample("-p", target.pid, "-r", 1000, "--samples", SAMPLES, "-d", "30s")
+            true = target.finish()
+        print(f"  true share of the calls: {true['ask']}", flush=True)
+        # interrupted from another CPU, a third of the samples and more fall on the call
+        ask = report.total_of(r"^ask \(shares_calls\)$") / report.cpu
+        self.assertLess(ask, true["ask"] + 0.10, report.text)
+
     def test_cpp(self):
         with Target("shares_cpp") as target:
             report = self.sample("-p", target.pid, "-r", 1000, "--samples", 2 * SAMPLES,

@@ -25,8 +25,10 @@ Test(parse, durations)
     static const struct {
         const char *text;
         uint64_t ns;
-    } good[] = {{"5", 5000000000}, {"5s", 5000000000}, {"500ms", 500000000}, {"2m", 120000000000},
-                {"1.5s", 1500000000}, {".5", 500000000}, {"250us", 250000}, {"7ns", 7},
+    } good[] = {{"5", 5000000000},     {"5s", 5000000000},
+                {"500ms", 500000000},  {"2m", 120000000000},
+                {"1.5s", 1500000000},  {".5", 500000000},
+                {"250us", 250000},     {"7ns", 7},
                 {"1h", 3600000000000}, {"0", 0}};
     uint64_t ns;
     for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
@@ -81,14 +83,10 @@ Test(escape, hostile_names_become_harmless)
     static const struct {
         const char *in, *out;
     } cases[] = {
-        {"plain name", "plain name"},
-        {"x\x1b]0;pwn\a\n)S 1", "x\\x1b]0;pwn\\x07\\x0a)S 1"},
-        {"\x7f\xc2\x9b", "\\x7f\\xc2\\x9b"},
-        {"caf\xc3\xa9", "caf\xc3\xa9"},
-        {"\xff\xc3", "\\xff\\xc3"},
-        {"a\xe2\x80\xae", "a\\xe2\\x80\\xae"},
-        {"\xc0\xaf", "\\xc0\\xaf"},
-        {"\xed\xa0\x80", "\\xed\\xa0\\x80"},
+        {"plain name", "plain name"},        {"x\x1b]0;pwn\a\n)S 1", "x\\x1b]0;pwn\\x07\\x0a)S 1"},
+        {"\x7f\xc2\x9b", "\\x7f\\xc2\\x9b"}, {"caf\xc3\xa9", "caf\xc3\xa9"},
+        {"\xff\xc3", "\\xff\\xc3"},          {"a\xe2\x80\xae", "a\\xe2\\x80\\xae"},
+        {"\xc0\xaf", "\\xc0\\xaf"},          {"\xed\xa0\x80", "\\xed\\xa0\\x80"},
     };
     char buf[256];
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
