@@ -62,7 +62,7 @@ int add_targets(struct session *s, const struct options *opt)
     for (size_t i = 0; rc == 0 && i < opt->n_pids; i++)
         rc = session_add(s, opt->pids[i], 0, &err);
     for (size_t i = 0; rc == 0 && i < opt->n_tids; i++) {
-        pid_t pid;
+        pid_t pid = 0;
         rc = pid_of_tid(opt->tids[i], &pid, &err);
         if (rc == 0)
             rc = session_add(s, pid, opt->tids[i], &err);

@@ -28,8 +28,6 @@ static uint32_t function_of(struct tabulation *t, struct map *known, const struc
         merge_source(&t->functions[*at].row, f);
         return (uint32_t)*at;
     }
-    t->functions =
-        mem_grow(t->functions, &t->functions_cap, t->n_functions + 1, sizeof(*t->functions));
     t->functions[t->n_functions] = (struct tab_function){.row = {.function = f->function,
                                                                  .module = f->module,
                                                                  .kind = f->kind,
@@ -42,6 +40,7 @@ static uint32_t function_of(struct tabulation *t, struct map *known, const struc
 static void merge_functions(struct tabulation *t)
 {
     struct map known = {0};
+    t->functions = mem_alloc(t->p->n_frames * sizeof(*t->functions)); /* as many at most */
     t->function_of = mem_alloc(t->p->n_frames * sizeof(*t->function_of));
     for (size_t i = 0; i < t->p->n_frames; i++)
         t->function_of[i] = function_of(t, &known, &t->p->frames[i]);

@@ -21,7 +21,7 @@ struct tab_thread {
 struct tabulation {
     const struct profile *p;
     struct tab_function *functions; /* owned, as are the arrays below */
-    size_t n_functions, functions_cap;
+    size_t n_functions;
     uint32_t *function_of;      /* by frame */
     uint32_t *touched;          /* functions that the table at work has met */
     uint32_t *by_thread;        /* indices of the tallies that have hits, grouped */

@@ -64,6 +64,7 @@ struct session {
     struct watch **to_stop; /* owned list: found running in this tick */
     size_t n_to_stop, to_stop_cap;
 
+    uint64_t n_watches; /* threads watched at present */
     uint64_t samples;
     uint64_t own_cpu_start_ns;
     uint64_t ended_cpu_ns; /* running time of the targets' threads that have ended */

@@ -14,8 +14,8 @@
  * of some tally, or a loss with its reason.
  */
 enum {
-    LOOK_GAP_MAX = 64,                   /* ticks between looks at a long-idle thread, at most */
-    LOOK_GAP_MAX_NS = 500 * 1000 * 1000, /* and in time */
+    LOOKS_PER_S = 4000,                  /* at idle threads; 1 % of a CPU, more or less */
+    LOOK_GAP_MAX_NS = 500 * 1000 * 1000, /* between two looks at a thread */
     IDLE_PER_GAP = 8,                    /* the gap is at most this part of how long it has idled */
     LONG_IDLE = 64,                      /* ticks, from which it is */
     IDLE_PER_LONG_GAP = 4,
@@ -44,6 +44,7 @@ static void end_watch(struct session *s, struct watch *w)
     if (w->stopping)
         return;
     s->ended_cpu_ns += w->run.run_ns - w->run_first_ns;
+    s->n_watches--;
     w->thread->watch = NULL;
     w->thread->gone = true;
     free(w);
@@ -95,16 +96,22 @@ static void settle_gap(struct session *s, struct watch *w, uint64_t gap, uint64_
     note_quality(s, w, gap - ran);
 }
 
+/* How many ticks apart the looks at a long sleeper are: none where there are few threads. */
+static uint64_t widest_gap(const struct session *s)
+{
+    uint64_t ticks_per_s = OX_NS_PER_S / s->opt.interval_ns;
+    uint64_t affordable = s->n_watches * ticks_per_s / LOOKS_PER_S;
+    uint64_t most = LOOK_GAP_MAX_NS / s->opt.interval_ns;
+    return affordable < most ? affordable : most;
+}
+
 /* The longer it idles, the more rarely it is looked at; spread, so that looks don't come in bursts.
  */
 static void plan_next_look(struct session *s, struct watch *w)
 {
-    uint64_t gap = w->idle_ticks / (w->idle_ticks < LONG_IDLE ? IDLE_PER_GAP : IDLE_PER_LONG_GAP);
-    uint64_t most = LOOK_GAP_MAX_NS / s->opt.interval_ns;
-    if (most > LOOK_GAP_MAX)
-        most = LOOK_GAP_MAX;
-    if (gap > most)
-        gap = most;
+    uint64_t most = widest_gap(s);
+    uint64_t part = w->idle_ticks < LONG_IDLE ? IDLE_PER_GAP : IDLE_PER_LONG_GAP;
+    uint64_t gap = w->idle_ticks / part < most ? w->idle_ticks / part : most;
     if (gap > 3)
         gap -= clock_random_next(&s->random) % (gap / 4 + 1);
     w->next_look = s->tick + (gap ? gap : 1);
@@ -312,6 +319,7 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
     }
     w->run_first_ns = w->run.run_ns;
     th->watch = w;
+    s->n_watches++;
     s->profile->threads_seen++;
 }
 
