@@ -77,4 +77,8 @@ int output_check(const struct options *opt, struct error *err);
 /* Raises the limit of open files, as each thread needs some; no core dumps with others' memory. */
 void limits_prepare(void);
 
+/* What the sampler needs of its process, and a launched command must not inherit: limits, SIGCHLD,
+ * timers. */
+void prepare_sampler(void);
+
 #endif

@@ -116,7 +116,7 @@ static int dump(struct options *opt)
         say("can't start the guardian process: %s", strerror(-rc));
         return EXIT_FAILED;
     }
-    limits_prepare();
+    prepare_sampler();
     opt->session.interval_ns = OX_NS_PER_S / 1000;
     opt->session.keep_snapshots = opt->save != NULL;
     struct session *s = session_new(&opt->session, &guardian);
@@ -147,8 +147,11 @@ int dump_main(int argc, char **argv)
     bool targets;
     if (!options_parse(&opt, argc, argv, OPTIONS_DUMP))
         return EXIT_USAGE;
-    if (opt.help) {
-        help_dump(stdout);
+    if (opt.help || opt.version) {
+        if (opt.help)
+            help_dump(stdout);
+        else
+            version_print();
         return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
     }
     targets = opt.n_pids || opt.n_tids;

@@ -61,7 +61,9 @@ static int write_beside(const struct options *opt, const struct profile *p, repo
     umask(mask);
     FILE *out = fdopen(fd, "w");
     int rc = !out ? -errno : writer(p, &opt->report, out) < 0 ? -errno : 0;
-    if (rc == 0 && fchmod(fd, 0666 & ~mask) < 0)
+    struct stat old;
+    mode_t mode = stat(place, &old) == 0 ? old.st_mode & 0777 : 0666 & ~mask;
+    if (rc == 0 && fchmod(fd, mode) < 0)
         rc = -errno;
     if (out && fclose(out) != 0 && rc == 0)
         rc = -errno;

@@ -94,12 +94,29 @@ static void prepare_terminal(struct options *opt)
     opt->report.height = opt->report.top ? 0 : size.ws_row;
 }
 
+/* Waits for the stops under way; false where one does not come. */
+static bool end_stops(struct run *r)
+{
+    struct timespec wait = clock_timespec(1000 * 1000);
+    sigset_t child;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    for (int i = 0; i < 100 && session_stopping(r->session); i++) {
+        sigtimedwait(&child, NULL, &wait);
+        session_collect(r->session);
+    }
+    return !session_stopping(r->session);
+}
+
 /* On SIGUSR1: the report so far, which must not mix with the command's output. */
 static void report_so_far(struct run *r)
 {
     struct error err;
     progress_clear(&r->progress);
-    if (output_report(&r->opt, session_profile(r->session), stderr, &err) < 0)
+    /* Naming and writing may take long: never with a thread of the target in hand. */
+    if (!end_stops(r))
+        say("no report now: a thread of the target is about to stop; try again");
+    else if (output_report(&r->opt, session_profile(r->session), stderr, &err) < 0)
         say("%s", err.text);
 }
 
@@ -113,20 +130,24 @@ static void toggle_pause(struct run *r)
                    session_paused(r->session) ? "paused (SIGUSR2 resumes)" : "resumed");
 }
 
-/* Ctrl-Z: never with a thread of the target in hand. */
+/* Ctrl-Z: not with a thread of the target in hand, if it can be had. The guardian knows the rest.
+ */
 static void suspend(struct run *r)
 {
-    for (int i = 0; i < 100 && session_stopping(r->session); i++) {
-        loop_wait(&r->loop, clock_now_ns() + 1000 * 1000);
-        session_collect(r->session);
-    }
+    end_stops(r);
     progress_clear(&r->progress);
     raise(SIGSTOP);
 }
 
+static bool child_runs(const struct run *r)
+{
+    int status;
+    return r->launcher.pid > 0 && !session_child_status(r->session, &status);
+}
+
 static void handle_signal(struct run *r, int sig)
 {
-    bool launched = r->launcher.pid > 0;
+    bool launched = child_runs(r);
     switch (sig) {
     case SIGCHLD:
         session_collect(r->session);
@@ -157,12 +178,6 @@ static void handle_signal(struct run *r, int sig)
     }
 }
 
-static bool child_runs(const struct run *r)
-{
-    int status;
-    return r->launcher.pid > 0 && !session_child_status(r->session, &status);
-}
-
 static void sample(struct run *r)
 {
     while (!r->stop_asked || child_runs(r)) {
@@ -171,7 +186,7 @@ static void sample(struct run *r)
             handle_signal(r, sig);
         if (clock_now_ns() >= session_next_ns(r->session) || !sig)
             session_tick(r->session);
-        if (!r->stop_asked && session_finished(r->session) && !child_runs(r))
+        if (r->launcher.pid > 0 ? !child_runs(r) : session_finished(r->session))
             break;
         if (session_finished(r->session))
             session_finish(r->session);
@@ -213,16 +228,22 @@ static int report(struct run *r)
     return launched ? EXIT_LAUNCH_FAILED : EXIT_FAILED;
 }
 
+void prepare_sampler(void)
+{
+    struct sigaction by_default = {.sa_handler = SIG_DFL};
+    sigaction(SIGCHLD, &by_default, NULL); /* ignored, it would not tell of stops */
+    prctl(PR_SET_TIMERSLACK, 1);           /* ns; 50,000 is the default */
+    limits_prepare();
+}
+
 static int launch(struct run *r)
 {
     struct error err;
-    struct sigaction by_default = {.sa_handler = SIG_DFL};
     if (launcher_start(&r->launcher, r->opt.command, &r->loop.inherited, &err) < 0) {
         say("%s", err.text);
         return EXIT_LAUNCH_FAILED;
     }
-    sigaction(SIGCHLD, &by_default, NULL);
-    limits_prepare();
+    prepare_sampler();
     r->session = session_new(&r->opt.session, &r->guardian);
     session_start(r->session);
     int rc = launcher_go(&r->launcher, r->opt.command[0], &err);
@@ -240,9 +261,7 @@ static int launch(struct run *r)
 
 static int attach(struct run *r)
 {
-    struct sigaction by_default = {.sa_handler = SIG_DFL};
-    sigaction(SIGCHLD, &by_default, NULL);
-    limits_prepare();
+    prepare_sampler();
     r->session = session_new(&r->opt.session, &r->guardian);
     int code = add_targets(r->session, &r->opt);
     if (code == EXIT_DONE)
@@ -270,7 +289,6 @@ static int run(struct run *r)
         say("%s", err.text);
         return launched ? EXIT_LAUNCH_FAILED : EXIT_FAILED;
     }
-    prctl(PR_SET_TIMERSLACK, 1); /* ns; 50,000 is the default */
     loop_begin(&r->loop);
     int rc = guardian_start(&r->guardian);
     if (rc < 0) {

@@ -19,7 +19,7 @@
 enum {
     LOOK_MS = 20,
     PATIENCE_NS = 100 * 1000 * 1000, /* how long a stop may last */
-    STUCK_NS = 1000 * 1000 * 1000,   /* without a heartbeat, while a stop is open */
+    STUCK_LOOKS = 50, /* without a heartbeat, while a stop is open; we may be suspended as well */
 };
 
 /* The guardian's own view; it lives in the guardian process only. */
@@ -27,7 +27,8 @@ struct guard {
     struct guardian_page *page;
     pid_t sampler;
     int sampler_fd, stat_fd;
-    uint64_t continued_ns, heartbeat, heartbeat_ns;
+    uint64_t continued_ns, heartbeat;
+    int silent_looks;
 };
 
 static void say(const char *text)
@@ -47,7 +48,8 @@ static char sampler_state(const struct guard *g)
 static void kill_sampler(struct guard *g, const char *why)
 {
     char text[256];
-    atomic_store(&g->page->killed, true);
+    if (atomic_exchange(&g->page->killed, true))
+        return;
     syscall(SYS_pidfd_send_signal, g->sampler_fd, SIGKILL, NULL, 0);
     snprintf(
         text, sizeof(text),
@@ -67,7 +69,7 @@ static void open_too_long(struct guard *g, uint64_t now)
         syscall(SYS_pidfd_send_signal, g->sampler_fd, SIGCONT, NULL, 0);
     } else if (stopped && now - g->continued_ns > PATIENCE_NS) {
         kill_sampler(g, "was stopped (SIGSTOP or a debugger)");
-    } else if (now - g->heartbeat_ns > STUCK_NS) {
+    } else if (g->silent_looks > STUCK_LOOKS) {
         kill_sampler(g, state == 'D' ? "hung in the kernel" : "made no progress");
     }
 }
@@ -78,8 +80,9 @@ static void look(struct guard *g)
     uint64_t heartbeat = atomic_load(&g->page->heartbeat);
     if (heartbeat != g->heartbeat || !since) {
         g->heartbeat = heartbeat;
-        g->heartbeat_ns = now;
+        g->silent_looks = 0;
     }
+    g->silent_looks++;
     if (since && now > since && now - since > PATIENCE_NS)
         open_too_long(g, now);
     else
@@ -103,7 +106,6 @@ static void last_words(const struct guard *g)
 static _Noreturn void guard_main(struct guard *g)
 {
     struct pollfd pfd = {.fd = g->sampler_fd, .events = POLLIN};
-    g->heartbeat_ns = clock_now_ns();
     while (poll(&pfd, 1, LOOK_MS) <= 0)
         look(g);
     last_words(g);

@@ -20,6 +20,8 @@
 #include "base/error.h"
 #include "capture/asleep.h"
 
+enum { EXPIRE_NS = 1000 * 1000 * 1000 };
+
 /* include/linux/errno.h of the kernel: seen by tracers only, in RAX */
 enum {
     ERESTARTSYS_ = 512,
@@ -107,6 +109,8 @@ static void sleep_a_little(struct stopper *s)
     clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
 }
 
+static void end_stops(struct stopper *s);
+
 /* Pins us to the CPU and naps there: what wakes us is that CPU's own timer. */
 static bool visit(struct stopper *s, uint64_t cpu, uint64_t tick)
 {
@@ -119,6 +123,8 @@ static bool visit(struct stopper *s, uint64_t cpu, uint64_t tick)
     s->visited = (int)cpu;
     s->visit_tick = tick;
     sleep_a_little(s);
+    if (s->n)
+        end_stops(s); /* of the CPUs visited before */
     return true;
 }
 
@@ -149,7 +155,7 @@ static int visit_cpu_of(struct stopper *s, struct watch *w, uint64_t tick)
     return 0;
 }
 
-static void unpin(struct stopper *s)
+void stopper_unpin(struct stopper *s)
 {
     if (s->pinned)
         sched_setaffinity(0, sizeof(s->cpus), &s->cpus);
@@ -173,10 +179,8 @@ static int seize(struct stopper *s, struct watch *w, uint64_t now)
 int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
 {
     struct proc_status status;
-    struct stop *stop = &s->stops[s->n];
-    if (s->n == STOPPER_MAX)
+    if (s->n + s->n_ended == STOPPER_MAX)
         return -EAGAIN;
-    ready_buffer(stop);
     /* so that the stop finds it open */
     int rc =
         w->thread->status_fd < 0 ? thread_status(w->threads, w->process, w->thread, &status) : 0;
@@ -184,6 +188,8 @@ int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
         rc = visit_cpu_of(s, w, tick);
     if (rc < 0)
         return rc;
+    struct stop *stop = &s->stops[s->n];
+    ready_buffer(stop);
     stop->watch = w;
     stop->tick = tick;
     stop->interrupted_ns = clock_now_ns();
@@ -300,7 +306,7 @@ static int get_registers(pid_t tid, struct user_regs_struct *ret)
     return iov.iov_len == sizeof(*ret) && ret->cs == CS_64BIT ? 0 : -ENOTSUP;
 }
 
-/* The thread stands still. `ours`: no signal and no group stop had a part in it. */
+/* The thread stands still. `ours`: what it interrupted is to be put back. */
 static void take(struct stopper *s, struct stop *stop, bool ours)
 {
     struct user_regs_struct r;
@@ -310,7 +316,6 @@ static void take(struct stopper *s, struct stop *stop, bool ours)
         stop->result = rc == -ESRCH ? STOP_GONE : STOP_UNREADABLE;
         return;
     }
-    /* Only our own interruption is undone: what a signal interrupted is the target's own affair. */
     if (ours)
         repair(s, w->thread->tid, w, &r);
     struct snapshot *snap = &stop->snapshot;
@@ -357,23 +362,25 @@ static struct stop *stop_of(struct stopper *s, pid_t tid)
     return NULL;
 }
 
-/* Takes the stop off the list, keeping its buffer for the next; the copy is for the caller. */
-static struct stop finish(struct stopper *s, struct stop *stop)
+static void tell_guardian(struct stopper *s)
 {
-    struct stop done = *stop;
-    *stop = s->stops[--s->n];
-    s->stops[s->n] = done;
-    done.watch->stopping = false;
-    if (s->n) {
-        uint64_t oldest = s->stops[0].interrupted_ns;
-        for (size_t i = 1; i < s->n; i++)
-            if (s->stops[i].interrupted_ns < oldest)
-                oldest = s->stops[i].interrupted_ns;
-        atomic_store(&s->guardian->page->open_since_ns, oldest);
-    } else {
-        atomic_store(&s->guardian->page->open_since_ns, 0);
-    }
-    return done;
+    uint64_t oldest = s->n ? s->stops[0].interrupted_ns : 0;
+    for (size_t i = 1; i < s->n; i++)
+        if (s->stops[i].interrupted_ns < oldest)
+            oldest = s->stops[i].interrupted_ns;
+    atomic_store(&s->guardian->page->open_since_ns, oldest);
+}
+
+/* From those under way, at the array's beginning, to those that wait to be handed over, at its end.
+ */
+static void finish(struct stopper *s, struct stop *stop)
+{
+    struct stop ended = *stop;
+    struct stop *last = &s->stops[--s->n], *place = &s->stops[STOPPER_MAX - 1 - s->n_ended++];
+    *stop = *last;
+    *last = *place; /* the buffer in it is free */
+    *place = ended;
+    tell_guardian(s);
 }
 
 static void reap(struct stopper *s, pid_t pid)
@@ -390,6 +397,16 @@ static void reap(struct stopper *s, pid_t pid)
 }
 
 /*
+ * Is what the stop interrupted to be put back? Where a signal came at the same moment too: if it
+ * has a handler, the call reports EINTR all the same, and if it has none, or is ignored, an
+ * untraced thread would not even have been woken. A group stop's interruption is the target's own.
+ */
+static bool is_ours(unsigned event, unsigned sig)
+{
+    return event != PTRACE_EVENT_STOP || sig == SIGTRAP;
+}
+
+/*
  * A stop that belongs to no thread that we know: a thread that called exec while its stop was under
  * way, which made its number that of the process. It must not stand still a moment longer.
  */
@@ -401,82 +418,97 @@ static void let_go(struct stopper *s, pid_t tid, bool ours, unsigned pass_on)
     ptrace(PTRACE_DETACH, tid, NULL, (long)pass_on);
 }
 
-static bool handle_trap(struct stopper *s, const siginfo_t *si, struct stop *ret)
+static void handle_trap(struct stopper *s, const siginfo_t *si)
 {
     unsigned event = (unsigned)si->si_status >> 8, sig = (unsigned)si->si_status & 0xff;
-    bool ours = event == PTRACE_EVENT_STOP && sig == SIGTRAP;
     unsigned pass_on = event ? 0 : sig; /* a signal that stopped it goes on to where it was sent */
     struct stop *stop = stop_of(s, si->si_pid);
     if (!stop) {
-        let_go(s, si->si_pid, ours, pass_on);
-        return false;
+        let_go(s, si->si_pid, is_ours(event, sig), pass_on);
+        return;
     }
     uint64_t noticed_ns = clock_now_ns();
-    take(s, stop, ours);
+    take(s, stop, is_ours(event, sig));
     if (ptrace(PTRACE_DETACH, si->si_pid, NULL, (long)pass_on) < 0)
-        return false; /* killed meanwhile: its exit comes next */
+        return; /* killed meanwhile: its exit comes next */
     account(s, stop, noticed_ns);
-    *ret = finish(s, stop);
-    return true;
+    finish(s, stop);
 }
 
-static bool handle_exit(struct stopper *s, pid_t pid, struct stop *ret)
+static void handle_exit(struct stopper *s, pid_t pid)
 {
     struct stop *stop = stop_of(s, pid);
     reap(s, pid);
     if (!stop)
-        return false;
+        return;
     stop->result = STOP_GONE;
-    *ret = finish(s, stop);
-    return true;
+    finish(s, stop);
 }
 
-/* One event of waitid(2); true where it ended a stop, which is then in *ret. */
-static bool handle(struct stopper *s, const siginfo_t *si, struct stop *ret)
+/* One event of waitid(2). */
+static void handle(struct stopper *s, const siginfo_t *si)
 {
     switch (si->si_code) {
     case CLD_TRAPPED:
-        return handle_trap(s, si, ret);
+        handle_trap(s, si);
+        break;
     case CLD_STOPPED: /* job control of a launched command: not a stop of ours, only to be noted */
         waitpid(si->si_pid, NULL, __WALL | WNOHANG | WUNTRACED);
-        return false;
+        break;
     default:
-        return handle_exit(s, si->si_pid, ret);
+        handle_exit(s, si->si_pid);
+    }
+}
+
+/* Ends every stop that has come; they are handed over later. */
+static void end_stops(struct stopper *s)
+{
+    for (;;) {
+        siginfo_t si = {0};
+        /* WNOWAIT: should we die now, the signal that stopped the thread is not lost. */
+        if (waitid(P_ALL, 0, &si, WEXITED | WSTOPPED | WNOWAIT | WNOHANG | __WALL) < 0 ||
+            !si.si_pid)
+            return;
+        handle(s, &si);
+    }
+}
+
+static void hand_over(struct stopper *s, void (*done)(void *arg, const struct stop *stop),
+                      void *arg)
+{
+    for (; s->n_ended; s->n_ended--) {
+        struct stop *stop = &s->stops[STOPPER_MAX - s->n_ended];
+        stop->watch->stopping = false;
+        done(arg, stop);
     }
 }
 
 void stopper_collect(struct stopper *s, void (*done)(void *arg, const struct stop *stop), void *arg)
 {
-    /* Finished stops are handed over only when none is left to be ended: their buffers stay theirs
-     * until then, as starting a stop is what reuses them. */
-    struct stop ended[STOPPER_MAX];
-    size_t n = 0;
-    while (n < STOPPER_MAX) {
-        siginfo_t si = {0};
-        /* WNOWAIT: should we die now, the signal that stopped the thread is not lost. */
-        if (waitid(P_ALL, 0, &si, WEXITED | WSTOPPED | WNOWAIT | WNOHANG | __WALL) < 0 ||
-            !si.si_pid)
-            break;
-        if (handle(s, &si, &ended[n]))
-            n++;
-    }
-    unpin(s);
-    guardian_honour(s->guardian);
-    for (size_t i = 0; i < n; i++)
-        done(arg, &ended[i]);
+    end_stops(s);
+    stopper_unpin(s);
+    /* What follows takes longer than the stop did: let the threads have their CPUs first. */
+    if (s->n_ended)
+        sleep_a_little(s);
+    if (!s->n)
+        guardian_honour(s->guardian);
+    hand_over(s, done, arg);
 }
 
 void stopper_expire(struct stopper *s, void (*done)(void *arg, const struct stop *stop), void *arg)
 {
+    uint64_t now = clock_now_ns();
     for (size_t i = s->n; i-- > 0;) {
         struct watch *w = s->stops[i].watch;
         struct proc_where where;
+        if (now - s->stops[i].interrupted_ns < EXPIRE_NS)
+            continue;
         int rc = thread_where(w->threads, w->process, w->thread, &where);
         bool exited = rc == 0 && !where.running && !where.sp && !where.pc;
         if (rc != -ESRCH && !exited)
             continue;
         s->stops[i].result = STOP_GONE;
-        struct stop ended = finish(s, &s->stops[i]);
-        done(arg, &ended);
+        finish(s, &s->stops[i]);
     }
+    hand_over(s, done, arg);
 }

@@ -44,7 +44,8 @@ struct stop {
 struct stopper {
     struct guardian *guardian; /* borrowed */
     struct stop stops[STOPPER_MAX];
-    size_t n; /* the first n are under way */
+    size_t n;       /* the first n are under way */
+    size_t n_ended; /* the last n_ended have ended, and wait to be handed over */
     uint64_t count, ns_sum, ns_max;
     uint64_t repaired, disturbed;
     cpu_set_t cpus; /* that we may run on */
@@ -60,6 +61,10 @@ struct stopper {
 
 /* Raises our own priority where that is allowed, so that a stop is short on a busy machine too. */
 void stopper_init(struct stopper *s, struct guardian *g);
+
+/* To be called after stopper_start() has failed with no stop under way: we may run anywhere again.
+ */
+void stopper_unpin(struct stopper *s);
 
 /* Sampling has ended: our priority is as it was. Late stops are still to be collected. */
 void stopper_calm(struct stopper *s);
@@ -81,7 +86,7 @@ void stopper_collect(struct stopper *s, void (*done)(void *arg, const struct sto
                      void *arg);
 
 /* Gives up the stops of threads that have ended without a notice to us (an exec by another thread,
- * a leader that waits for its threads): as STOP_GONE. Not for every tick: it reads /proc. */
+ * a leader that waits for its threads), a second after it began: as STOP_GONE. */
 void stopper_expire(struct stopper *s, void (*done)(void *arg, const struct stop *stop), void *arg);
 
 #endif

@@ -42,7 +42,7 @@ static void children_of_thread(struct session *s, struct target *t, pid_t tid)
     ssize_t n = process_read_file(&t->process, name, text, sizeof(text));
     uint64_t pid;
     for (const char *p = text; n > 0 && parse_number_at(&p, text + n, 10, &pid);)
-        if (pid <= INT32_MAX)
+        if (pid <= INT32_MAX && p < text + n) /* a cut number is another's */
             add_child(s, (pid_t)pid);
 }
 

@@ -17,7 +17,7 @@
 enum {
     WAKE_MAX_NS = 100 * 1000 * 1000, /* an end, or a silent stop, is noticed at least this often */
     DRAIN_NS = 500 * 1000 * 1000,    /* how long the end waits for stops under way */
-    TARGETS_MAX = 4096,
+    TARGETS_MAX = 65536,             /* ended ones included */
 };
 
 struct session *session_new(const struct session_options *opt, struct guardian *guardian)
@@ -207,18 +207,21 @@ void session_collect(struct session *s)
     stopper_collect(&s->stopper, ticks_stop_done, s);
 }
 
+static void end_dead_targets(struct session *s)
+{
+    for (size_t i = 0; i < s->n_targets; i++)
+        if (s->targets[i]->live && !process_alive(&s->targets[i]->process))
+            ticks_end_target(s, s->targets[i]);
+}
+
 void session_tick(struct session *s)
 {
     uint64_t now = clock_now_ns();
     beat(s);
-    if (s->paused || s->finished || time_is_up(s))
+    if (s->paused || now < s->due_ns)
+        end_dead_targets(s);
+    if (s->paused || s->finished || time_is_up(s) || now < s->due_ns)
         return;
-    if (now < s->due_ns) {
-        for (size_t i = 0; i < s->n_targets; i++)
-            if (s->targets[i]->live && !process_alive(&s->targets[i]->process))
-                ticks_end_target(s, s->targets[i]);
-        return;
-    }
     /* Late by whole intervals: those ticks are missed, and this one stands for the present
      * interval. */
     uint64_t present = (now - s->epoch_ns) / s->opt.interval_ns + 1, next = s->tick + 1;
@@ -277,7 +280,7 @@ static void forget_pause(struct session *s)
     for (size_t i = 0; i < s->n_targets; i++)
         for (size_t k = 0; s->targets[i]->live && k < s->targets[i]->threads.n; k++) {
             struct watch *w = s->targets[i]->threads.items[k]->watch;
-            if (w && !w->stopping)
+            if (w && !w->stopping && !w->exited)
                 w->next_look = s->tick + 1;
         }
 }
@@ -313,8 +316,12 @@ void session_finish(struct session *s)
             stopper_expire(&s->stopper, ticks_stop_done, s);
     }
     stopper_calm(&s->stopper);
-    for (size_t i = 0; i < s->stopper.n; i++)
-        s->profile->lost[LOSS_NO_STOP]++;
+    session_collect(s);
+    for (size_t i = 0; i < s->stopper.n; i++) {
+        struct watch *w = s->stopper.stops[i].watch;
+        s->profile->lost[LOSS_NO_STOP] += s->tick - w->tick;
+        w->tick = s->tick;
+    }
     ticks_settle(s);
 }
 

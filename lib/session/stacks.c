@@ -22,6 +22,10 @@ static void walk(struct session *s, struct target *t, const struct snapshot *sna
                  struct stack *stack)
 {
     uint64_t last_miss = 0;
+    /* Without PROCMAP_QUERY the copy needed the mapping of the stack in the table: for the next
+     * time. */
+    if (!snap->stack_bytes && !t->process.maps_query)
+        process_map(&t->process, &s->modules, snap->regs.value[DWREG_RSP]);
     for (int i = 0; i < MAP_TRIES; i++) {
         unwinder_walk(t->unwinder, snap, &t->process.maps, stack);
         if (stack->end != STACK_UNMAPPED || stack->miss_addr == last_miss)

@@ -117,7 +117,20 @@ static void plan_next_look(struct session *s, struct watch *w)
     w->next_look = s->tick + (gap ? gap : 1);
 }
 
-/* The same stack is captured again with more bytes where it was cut: a sleeper waits for us. */
+/* More bytes, where the stack was cut; or any, where its mapping has become known only by this
+ * walk. */
+static bool wants_second_copy(const struct session *s, const struct target *t, struct watch *w,
+                              const struct snapshot *first)
+{
+    size_t before = w->copy_bytes;
+    if (!first->stack_bytes)
+        return !t->process.maps_query;
+    if (s->stack->end == STACK_CUT)
+        asleep_want_more(w, first, s->stack->cut_bytes);
+    return w->copy_bytes != before;
+}
+
+/* A sleeper waits for us: its stack can be captured again. */
 static int capture_asleep(struct session *s, struct target *t, struct watch *w, uint32_t *ret_tally,
                           struct snapshot *ret_snap)
 {
@@ -127,16 +140,17 @@ static int capture_asleep(struct session *s, struct target *t, struct watch *w, 
     if (rc < 0)
         return rc;
     *ret_tally = stacks_tally(s, t, w, ret_snap, s->stack);
-    if (s->stack->end != STACK_CUT)
+    if (!wants_second_copy(s, t, w, ret_snap))
         return 0;
-    size_t before = w->copy_bytes;
-    asleep_want_more(w, ret_snap, s->stack->cut_bytes);
-    if (w->copy_bytes == before)
-        return 0;
-    rc = asleep_capture(w, s->buf, ret_snap);
-    if (rc == 0)
+    struct proc_run first = w->run;
+    struct snapshot again;
+    if (asleep_capture(w, s->buf, &again) == 0) {
+        *ret_snap = again;
         *ret_tally = stacks_tally(s, t, w, ret_snap, s->stack);
-    return rc == -EBUSY || rc == -EAGAIN ? 0 : rc;
+    } else {
+        w->run = first; /* the next look sees that it has run since the copy that counts */
+    }
+    return 0;
 }
 
 static void hit(struct session *s, struct watch *w, uint64_t hits)
@@ -152,7 +166,7 @@ static void found_asleep(struct session *s, struct watch *w, uint32_t tally,
 {
     settle_gap(s, w, gap, ran_ns, w->asleep && tally == w->tally, missed);
     w->tally = tally;
-    w->asleep = true;
+    w->asleep = snap->stack_bytes > 0; /* else the next look tries again */
     w->syscall = snap->syscall;
     w->truncated = s->stack->end != STACK_COMPLETE;
     w->idle_ticks = 0;
@@ -240,7 +254,8 @@ static bool may_be_taught(const struct session *s, const struct snapshot *snap)
     case __NR_semop:
     case __NR_semtimedop:
     case __NR_msgrcv:
-        return s->opt.stops_allowed && s->stack->end == STACK_NO_REG && s->stack->teachable;
+        return s->opt.stops_allowed && !s->opt.cpu_only && s->stack->end == STACK_NO_REG &&
+               s->stack->teachable;
     default:
         return false;
     }
@@ -265,6 +280,7 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
     if (rc == -EAGAIN || rc == -EBUSY) {
         found_running(s, w);
     } else if (rc == -ENODATA) {
+        w->asleep = false;
         w->exited = true; /* a leader that waits for its threads to end: no longer a thread that
                              does anything */
         w->next_look = UINT64_MAX;
@@ -335,6 +351,18 @@ static void renew_names(struct session *s, struct target *t, size_t most)
     }
 }
 
+/* After an exec the one thread that is left has another stack; it may have been an exited leader.
+ */
+static void forget_program(const struct session *s, struct watch *w)
+{
+    w->memory_start = w->memory_end = 0;
+    if (!w->exited)
+        return;
+    w->exited = false;
+    w->next_look = s->tick;
+    w->tick = s->tick - 1;
+}
+
 static void check_program(struct session *s, struct target *t, uint64_t now)
 {
     if (now - t->exec_checked_ns >= EXEC_CHECK_NS) {
@@ -344,7 +372,7 @@ static void check_program(struct session *s, struct target *t, uint64_t now)
             t->threads.links = 0;
             for (size_t i = 0; i < t->threads.n; i++)
                 if (t->threads.items[i]->watch)
-                    t->threads.items[i]->watch->memory_end = 0;
+                    forget_program(s, t->threads.items[i]->watch);
             renew_names(s, t, SIZE_MAX);
         }
     }
@@ -365,7 +393,7 @@ static void end_gone(struct session *s, struct target *t)
             continue;
         any = true;
         if (th->watch && !th->watch->stopping) {
-            if (s->tick > th->watch->tick + 1)
+            if (!th->watch->exited && s->tick > th->watch->tick + 1)
                 lose(s, LOSS_UNSEEN, s->tick - th->watch->tick - 1);
             end_watch(s, th->watch);
         }
@@ -428,6 +456,8 @@ static void stop_all(struct session *s)
     for (size_t i = 0; i < s->n_to_stop; i++)
         stop(s, s->to_stop[i]);
     s->n_to_stop = 0;
+    if (!s->stopper.n)
+        stopper_unpin(&s->stopper);
 }
 
 void ticks_run(struct session *s, uint64_t tick, uint64_t missed)
@@ -443,7 +473,7 @@ void ticks_run(struct session *s, uint64_t tick, uint64_t missed)
             children_find(s, t);
     }
     stop_all(s);
-    if (s->stopper.n && now - s->stopper.stops[0].interrupted_ns > MAPS_CHECK_NS)
+    if (s->stopper.n)
         stopper_expire(&s->stopper, ticks_stop_done, s);
 }
 
@@ -483,10 +513,12 @@ static void settle_watch(struct session *s, struct target *t, struct watch *w)
     if (!open || w->stopping || w->exited)
         return;
     int rc = thread_run(&t->threads, &t->process, w->thread, &run);
-    if (rc == 0 && w->asleep && run.switches_in == w->run.switches_in)
+    if (rc == 0 && w->asleep && run.switches_in == w->run.switches_in) {
         hit(s, w, open);
-    else
+    } else {
         lose(s, LOSS_UNSEEN, open);
+        w->asleep = false;
+    }
     w->tick = s->tick;
 }
 

@@ -41,11 +41,26 @@ static int query(const struct process *p, uint64_t addr, char *name, uint32_t na
     return errno == ENOENT ? -ENODATA : -errno;
 }
 
+/* Before Linux 6.11: what /proc/PID/maps said when it was last read. */
+static int known_memory(const struct process *p, uint64_t addr, uint64_t *ret_start,
+                        uint64_t *ret_end, bool *ret_anonymous)
+{
+    const struct mapping *m = mappings_find(&p->maps, addr);
+    if (!m)
+        return -ENODATA;
+    *ret_start = m->start;
+    *ret_end = m->end;
+    *ret_anonymous = !m->ino && (m->prot & PROT_READ);
+    return 0;
+}
+
 int process_query_memory(const struct process *p, uint64_t addr, uint64_t *ret_start,
                          uint64_t *ret_end, bool *ret_anonymous)
 {
     struct procmap_query q;
     int rc = query(p, addr, NULL, 0, &q);
+    if (rc == -ENOSYS)
+        return known_memory(p, addr, ret_start, ret_end, ret_anonymous);
     if (rc < 0)
         return rc;
     *ret_start = q.vma_start;
@@ -90,7 +105,8 @@ static int open_mapped_file(const struct process *p, const struct mapping *map, 
     char path[80];
     snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, map->start, map->end);
     int fd = openat(p->proc_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd >= 0 && same_file(fd, map, st))
+    /* the very file that is mapped, whatever device number a layered file system shows */
+    if (fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode))
         return fd;
     if (fd >= 0)
         close(fd);

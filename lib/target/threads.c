@@ -54,24 +54,27 @@ void threads_release(struct threads *t)
     *t = (struct threads){0};
 }
 
-void threads_drop_gone(struct threads *t)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < t->n; i++) {
-        if (t->items[i]->gone && !t->items[i]->watch)
-            free_thread(t, t->items[i]);
-        else
-            t->items[kept++] = t->items[i];
-    }
-    t->n = kept;
-}
-
 static void forget_number(struct threads *t, struct thread *th)
 {
     uint64_t *known = map_find(&t->by_tid, (uint64_t)th->tid, 0);
     if (known && *known == (uintptr_t)th)
         map_remove(&t->by_tid, (uint64_t)th->tid, 0);
     th->gone = true;
+}
+
+void threads_drop_gone(struct threads *t)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < t->n; i++) {
+        struct thread *th = t->items[i];
+        if (!th->gone || th->watch) {
+            t->items[kept++] = th;
+            continue;
+        }
+        forget_number(t, th);
+        free_thread(t, th);
+    }
+    t->n = kept;
 }
 
 int thread_read_name(const struct process *p, struct thread *th)
@@ -89,8 +92,9 @@ int thread_read_name(const struct process *p, struct thread *th)
 static void saw(struct threads *t, const struct process *p, pid_t tid)
 {
     const uint64_t *known = map_find(&t->by_tid, (uint64_t)tid, 0);
-    if (known) {
-        ((struct thread *)(uintptr_t)*known)->seen_in = t->rescans;
+    struct thread *old = known ? (struct thread *)(uintptr_t)*known : NULL;
+    if (old && !old->gone) {
+        old->seen_in = t->rescans;
         return;
     }
     struct thread *th = mem_alloc(sizeof(*th));
