@@ -196,6 +196,18 @@ static void sample(struct run *r)
     session_finish(r->session);
 }
 
+/* -v: which modules lack names, and what to do about it. */
+static void show_advice(struct run *r)
+{
+    char path[1024], advice[400];
+    const char *module;
+    for (size_t i = 0; session_advice(r->session, i, &module, advice, sizeof(advice)); i++) {
+        escape_text(path, sizeof(path), module, NULL);
+        if (advice[0])
+            say("%s: %s", path, advice);
+    }
+}
+
 /* How the command ended, as the shell would say it. */
 static int exit_of_child(const struct run *r)
 {
@@ -212,6 +224,8 @@ static int report(struct run *r)
     int done = launched ? exit_of_child(r) : EXIT_DONE;
     struct profile *p = session_profile(r->session);
     show_warnings(r);
+    if (r->opt.verbose)
+        show_advice(r);
     progress_end(&r->progress, session_samples(r->session));
     guardian_end(&r->guardian);
     if (!session_samples(r->session) && !launched) {

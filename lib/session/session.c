@@ -46,7 +46,7 @@ struct session *session_new(const struct session_options *opt, struct guardian *
     return s;
 }
 
-static void free_target(struct session *s, struct target *t)
+static void free_target(struct target *t)
 {
     for (size_t i = 0; t->live && i < t->threads.n; i++)
         free(t->threads.items[i]->watch);
@@ -58,7 +58,6 @@ static void free_target(struct session *s, struct target *t)
     perfmap_free(t->perfmap);
     map_release(&t->wanted);
     free(t);
-    (void)s;
 }
 
 void session_free(struct session *s)
@@ -66,7 +65,7 @@ void session_free(struct session *s)
     if (!s)
         return;
     for (size_t i = 0; i < s->n_targets; i++)
-        free_target(s, s->targets[i]);
+        free_target(s->targets[i]);
     for (size_t i = 0; i < s->n_kept; i++)
         free((void *)(uintptr_t)s->kept[i].snapshot.stack);
     for (size_t i = 0; i < s->n_warnings; i++)
@@ -102,6 +101,15 @@ void session_warn(struct session *s, const char *fmt, ...)
 const char *session_warning(struct session *s, size_t i)
 {
     return i < s->n_warnings ? s->warnings[i] : NULL;
+}
+
+bool session_advice(struct session *s, size_t i, const char **ret_module, char *buf, size_t bytes)
+{
+    if (i >= s->modules.n)
+        return false;
+    *ret_module = s->modules.items[i]->path;
+    symbols_advice(s->symbols, s->modules.items[i], buf, bytes);
+    return true;
 }
 
 static struct target *find_target(struct session *s, pid_t pid)

@@ -83,6 +83,10 @@ uint64_t session_ticks(const struct session *s);
  */
 const char *session_warning(struct session *s, size_t i);
 
+/* What would give the i-th module (of the path, unescaped) more names: "" where all is well. False
+ * past the last. */
+bool session_advice(struct session *s, size_t i, const char **ret_module, char *buf, size_t bytes);
+
 /* What was found of each thread at its last look, for `oxprof dump`. */
 struct session_thread {
     pid_t pid, tid;

@@ -207,7 +207,6 @@ bool process_check_exec(struct process *p)
         return false;
     if (open_program(p) < 0)
         return false;
-    p->generation++;
     mappings_release(&p->maps);
     p->maps_read_ns = 0;
     return true;

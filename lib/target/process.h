@@ -22,7 +22,6 @@ struct process {
     int root_fd;                 /* owned, O_PATH: its root directory */
     int mem_fd, maps_fd;         /* owned; of the present program, reopened after an exec */
     uint64_t start_ticks, start_stack;
-    unsigned generation; /* counts execs seen */
     char comm[64];
     pid_t ns_pid; /* its PID as it sees itself */
     uid_t euid;
@@ -46,7 +45,7 @@ ssize_t process_read_file(const struct process *p, const char *name, char *buf, 
 ssize_t process_read(const struct process *p, void *dst, size_t bytes, uint64_t addr);
 
 /*
- * Has it become another program? Then mem, maps, name and generation are renewed and the mappings
+ * Has it become another program? Then mem, maps and name are renewed and the mappings
  * forgotten, and true is returned. 3 us.
  */
 bool process_check_exec(struct process *p);

@@ -83,8 +83,6 @@ static void status_line(const char *line, const char *end, struct proc_status *s
         s->ns_pid = (pid_t)last_number_in(v, end);
     else if ((v = value_of(line, end, "Seccomp:")))
         s->seccomp = (unsigned)number_in(v, end);
-    else if ((v = value_of(line, end, "CoreDumping:")))
-        s->core_dumping = number_in(v, end) != 0;
     else if ((v = value_of(line, end, "Uid:"))) {
         uint64_t uid = 0, euid = 0;
         if (parse_number_at(&v, end, 10, &uid) && parse_number_at(&v, end, 10, &euid)) {

@@ -32,7 +32,6 @@ struct proc_status {
     pid_t tgid, tracer, ns_pid; /* ns_pid: in its innermost PID namespace */
     uid_t uid, euid;
     unsigned seccomp; /* 0 none, 1 strict, 2 filter */
-    bool core_dumping;
 };
 int proctext_status(const char *text, size_t bytes, struct proc_status *ret);
 
