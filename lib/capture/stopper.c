@@ -9,8 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -35,6 +33,7 @@ void stopper_release(struct stopper *s)
     for (size_t i = 0; i < STOPPER_MAX; i++)
         if (s->stops[i].buf)
             munmap(s->stops[i].buf, SNAPSHOT_STACK_MAX_BYTES);
+    visit_release(&s->visit);
     *s = (struct stopper){0};
 }
 
@@ -59,74 +58,18 @@ static int why_refused(struct watch *w)
     return rc == -ESRCH || exited ? -ESRCH : -EPERM;
 }
 
-/* linux/sched/types.h; glibc has it since 2.41 */
-struct scheduling {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime, deadline, period;
-};
-
-static void set_scheduling(int nice, uint64_t slice_ns)
+void stopper_init(struct stopper *s, struct guardian *g)
 {
-    struct scheduling attr = {
-        .size = sizeof(attr), .policy = SCHED_OTHER, .nice = nice, .runtime = slice_ns};
-    syscall(SYS_sched_setattr, 0, &attr, 0);
-}
-
-/* A short slice lets a task that wakes up have the CPU at once (EEVDF, since Linux 6.12). */
-static void raise_priority(struct stopper *s)
-{
-    enum { NICE = -10, SLICE_NS = 100 * 1000 };
-    s->nice = getpriority(PRIO_PROCESS, 0);
-    if (sched_getscheduler(0) != SCHED_OTHER)
-        return;
-    set_scheduling(s->nice, SLICE_NS);
-    if (s->nice > NICE)
-        set_scheduling(NICE, SLICE_NS);
+    *s = (struct stopper){.guardian = g};
+    visit_init(&s->visit);
 }
 
 void stopper_calm(struct stopper *s)
 {
-    if (sched_getscheduler(0) == SCHED_OTHER)
-        set_scheduling(s->nice, 0);
-}
-
-void stopper_init(struct stopper *s, struct guardian *g)
-{
-    *s = (struct stopper){.guardian = g, .visited = -1, .random = clock_random_seed()};
-    CPU_ZERO(&s->cpus);
-    sched_getaffinity(0, sizeof(s->cpus), &s->cpus);
-    raise_priority(s);
-}
-
-static void sleep_a_little(struct stopper *s)
-{
-    enum { LEAST_NS = 20 * 1000, MORE_NS = 30 * 1000 };
-    uint64_t ns = LEAST_NS + clock_random_next(&s->random) % MORE_NS;
-    struct timespec wait = clock_timespec(ns);
-    clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
+    visit_calm(&s->visit);
 }
 
 static void end_stops(struct stopper *s);
-
-/* Pins us to the CPU and naps there: what wakes us is that CPU's own timer. */
-static bool visit(struct stopper *s, uint64_t cpu, uint64_t tick)
-{
-    cpu_set_t there;
-    CPU_ZERO(&there);
-    CPU_SET(cpu, &there);
-    if (sched_setaffinity(0, sizeof(there), &there) < 0)
-        return false;
-    s->pinned = true;
-    s->visited = (int)cpu;
-    s->visit_tick = tick;
-    sleep_a_little(s);
-    if (s->n)
-        end_stops(s); /* of the CPUs visited before */
-    return true;
-}
 
 /*
  * To the CPU that the thread runs on, or waits for. Meanwhile it may be moved elsewhere, so look
@@ -146,21 +89,15 @@ static int visit_cpu_of(struct stopper *s, struct watch *w, uint64_t tick)
         if (stat.state == 'D') /* may last for ever, as a parent's in vfork */
             return -EBUSY;
         w->cpu = stat.cpu;
-        bool here = s->visited == (int)stat.cpu && s->visit_tick == tick;
+        bool here = s->visit.cpu == (int)stat.cpu && s->visit.tick == tick;
         bool fair = stat.policy == SCHED_OTHER || stat.policy == SCHED_BATCH;
-        if (here || !fair || stat.cpu >= CPU_SETSIZE || !CPU_ISSET(stat.cpu, &s->cpus) ||
-            !visit(s, stat.cpu, tick))
+        if (here || !fair || stat.cpu >= CPU_SETSIZE || !CPU_ISSET(stat.cpu, &s->visit.cpus) ||
+            !visit_go(&s->visit, (int)stat.cpu, tick))
             break;
+        if (s->n)
+            end_stops(s); /* of the CPUs visited before */
     }
     return 0;
-}
-
-void stopper_unpin(struct stopper *s)
-{
-    if (s->pinned)
-        sched_setaffinity(0, sizeof(s->cpus), &s->cpus);
-    s->pinned = false;
-    s->visited = -1;
 }
 
 static int seize(struct stopper *s, struct watch *w, uint64_t now)
@@ -201,6 +138,14 @@ int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
     /* Fails only where the thread has just ended; its exit is collected like any other. */
     ptrace(PTRACE_INTERRUPT, w->thread->tid, NULL, NULL);
     return 0;
+}
+
+void stopper_await(struct stopper *s)
+{
+    if (s->n)
+        visit_make_room(&s->visit);
+    else
+        visit_end(&s->visit);
 }
 
 /* The calls that report EINTR to PTRACE_INTERRUPT although no signal has come (measured on
@@ -330,24 +275,31 @@ static void take(struct stopper *s, struct stop *stop, bool ours)
     stop->result = STOP_TAKEN;
 }
 
+/* The last one under way, and interrupted where we are? */
+static bool is_last_here(const struct stopper *s, const struct stop *stop)
+{
+    return s->n == 1 && s->visit.cpu == (int)stop->watch->cpu && s->visit.tick == stop->tick;
+}
+
 /*
  * How long the thread stood still, at most: from its interruption to its release. Of that a wait
  * for the CPU of over a millisecond is not our doing: other threads had it, and it stopped when its
  * turn came.
  */
-static void account(struct stopper *s, const struct stop *stop, uint64_t noticed_ns)
+static void account(struct stopper *s, const struct stop *stop, uint64_t noticed_ns,
+                    uint64_t released_ns)
 {
     enum { NOT_OURS_NS = 1000 * 1000 };
     struct watch *w = stop->watch;
-    uint64_t now = clock_now_ns(), ns = now - stop->interrupted_ns;
+    uint64_t ns = released_ns - stop->interrupted_ns;
     struct proc_run run;
     if (ns > NOT_OURS_NS && thread_run(w->threads, w->process, w->thread, &run) == 0) {
         uint64_t queued = run.delay_ns - w->run.delay_ns;
         if (queued > NOT_OURS_NS)
             ns = queued < ns ? ns - queued : 0;
     }
-    if (ns < now - noticed_ns)
-        ns = now - noticed_ns;
+    if (ns < released_ns - noticed_ns)
+        ns = released_ns - noticed_ns;
     s->count++;
     s->ns_sum += ns;
     if (ns > s->ns_max)
@@ -429,9 +381,12 @@ static void handle_trap(struct stopper *s, const siginfo_t *si)
     }
     uint64_t noticed_ns = clock_now_ns();
     take(s, stop, is_ours(event, sig));
+    if (is_last_here(s, stop))
+        visit_step_aside(&s->visit);
+    uint64_t released_ns = clock_now_ns(); /* not after: the thread takes the CPU from us */
     if (ptrace(PTRACE_DETACH, si->si_pid, NULL, (long)pass_on) < 0)
         return; /* killed meanwhile: its exit comes next */
-    account(s, stop, noticed_ns);
+    account(s, stop, noticed_ns, released_ns);
     finish(s, stop);
 }
 
@@ -486,10 +441,7 @@ static void hand_over(struct stopper *s, void (*done)(void *arg, const struct st
 void stopper_collect(struct stopper *s, void (*done)(void *arg, const struct stop *stop), void *arg)
 {
     end_stops(s);
-    stopper_unpin(s);
-    /* What follows takes longer than the stop did: let the threads have their CPUs first. */
-    if (s->n_ended)
-        sleep_a_little(s);
+    visit_end(&s->visit); /* what follows takes longer than the stop did */
     if (!s->n)
         guardian_honour(s->guardian);
     hand_over(s, done, arg);

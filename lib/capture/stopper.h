@@ -2,9 +2,8 @@
 #ifndef CAPTURE_STOPPER_H
 #define CAPTURE_STOPPER_H
 
-#include <sched.h>
-
 #include "capture/guardian.h"
+#include "capture/visit.h"
 #include "capture/watch.h"
 #include "target/snapshot.h"
 
@@ -48,23 +47,17 @@ struct stopper {
     size_t n_ended; /* the last n_ended have ended, and wait to be handed over */
     uint64_t count, ns_sum, ns_max;
     uint64_t repaired, disturbed;
-    cpu_set_t cpus; /* that we may run on */
-    int visited;    /* the CPU on which a timer woke us in visit_tick; -1 none */
-    uint64_t visit_tick;
-    bool pinned; /* to the CPU of the thread interrupted last */
-    int nice;    /* of ours, before it was raised */
-    uint64_t random;
+    struct visit visit;
     pid_t child;      /* a launched command: our own child, 0 if none */
     int child_status; /* of waitpid(2), once child_ended */
     bool child_ended;
 };
 
-/* Raises our own priority where that is allowed, so that a stop is short on a busy machine too. */
+/* Starts no thread of ours but the one that visits need. */
 void stopper_init(struct stopper *s, struct guardian *g);
 
-/* To be called after stopper_start() has failed with no stop under way: we may run anywhere again.
- */
-void stopper_unpin(struct stopper *s);
+/* To be called when all threads of a tick have been interrupted. */
+void stopper_await(struct stopper *s);
 
 /* Sampling has ended: our priority is as it was. Late stops are still to be collected. */
 void stopper_calm(struct stopper *s);

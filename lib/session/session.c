@@ -2,12 +2,13 @@
 #include "session/session.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/escape.h"
@@ -351,18 +352,30 @@ static void fill_title(struct session *s)
     s->profile->title = intern_put(s->profile->strings, text);
 }
 
+/* Not getrusage(2): its figure is inherited from the program that started us. */
+static uint64_t own_peak_bytes(void)
+{
+    char line[256];
+    uint64_t kib = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    while (f && fgets(line, sizeof(line), f))
+        if (sscanf(line, "VmHWM: %" SCNu64 " kB", &kib) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return kib * 1024;
+}
+
 static void fill_cost(struct session *s)
 {
-    struct rusage usage = {0};
     struct profile_cost *c = &s->profile->cost;
-    getrusage(RUSAGE_SELF, &usage);
     c->stops = s->stopper.count;
     c->stop_ns_sum = s->stopper.ns_sum;
     c->stop_ns_max = s->stopper.ns_max;
     c->calls_disturbed = s->stopper.disturbed;
     c->calls_repaired = s->stopper.repaired;
     c->profiler_cpu_ns = clock_own_cpu_ns() - s->own_cpu_start_ns;
-    c->profiler_peak_bytes = (uint64_t)usage.ru_maxrss * 1024;
+    c->profiler_peak_bytes = own_peak_bytes();
     c->target_cpu_ns = s->ended_cpu_ns;
     for (size_t i = 0; i < s->n_targets; i++)
         for (size_t k = 0; s->targets[i]->live && k < s->targets[i]->threads.n; k++) {

@@ -455,9 +455,9 @@ static void stop_all(struct session *s)
         qsort(s->to_stop, s->n_to_stop, sizeof(struct watch *), by_cpu);
     for (size_t i = 0; i < s->n_to_stop; i++)
         stop(s, s->to_stop[i]);
+    if (s->n_to_stop)
+        stopper_await(&s->stopper);
     s->n_to_stop = 0;
-    if (!s->stopper.n)
-        stopper_unpin(&s->stopper);
 }
 
 void ticks_run(struct session *s, uint64_t tick, uint64_t missed)
