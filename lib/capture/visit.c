@@ -6,7 +6,6 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -188,11 +187,13 @@ void visit_calm(struct visit *v)
 static bool is_crowded(const struct visit *v)
 {
     char text[128];
-    long running = 0;
     ssize_t n = pread(v->loadavg_fd, text, sizeof(text) - 1, 0);
     text[n > 0 ? n : 0] = 0;
-    return sscanf(text, "%*s %*s %*s %ld/", &running) == 1 &&
-           running > sysconf(_SC_NPROCESSORS_ONLN);
+    const char *running = text;
+    for (int i = 0; running && i < 3; i++)
+        if ((running = strchr(running, ' ')))
+            running++;
+    return running && strtol(running, NULL, 10) > sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 bool visit_go(struct visit *v, int cpu, uint64_t tick)

@@ -2,7 +2,6 @@
 #include "session/session.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -355,12 +354,13 @@ static void fill_title(struct session *s)
 /* Not getrusage(2): its figure is inherited from the program that started us. */
 static uint64_t own_peak_bytes(void)
 {
+    static const char field[] = "VmHWM:";
     char line[256];
     uint64_t kib = 0;
     FILE *f = fopen("/proc/self/status", "re");
-    while (f && fgets(line, sizeof(line), f))
-        if (sscanf(line, "VmHWM: %" SCNu64 " kB", &kib) == 1)
-            break;
+    while (f && !kib && fgets(line, sizeof(line), f))
+        if (!strncmp(line, field, strlen(field)))
+            kib = strtoull(line + strlen(field), NULL, 10);
     if (f)
         fclose(f);
     return kib * 1024;
