@@ -14,11 +14,13 @@
  * of some tally, or a loss with its reason.
  */
 enum {
-    LOOKS_PER_S = 4000,                  /* at idle threads; 1 % of a CPU, more or less */
-    LOOK_GAP_MAX_NS = 500 * 1000 * 1000, /* between two looks at a thread */
-    IDLE_PER_GAP = 8,                    /* the gap is at most this part of how long it has idled */
-    LONG_IDLE = 64,                      /* ticks, from which it is */
+    LOOKS_PER_S = 2500,                   /* at idle threads; 1 % of a CPU, more or less */
+    LOOK_GAP_MAX_NS = 1000 * 1000 * 1000, /* between two looks at a thread */
+    IDLE_PER_GAP = 8, /* the gap is at most this part of how long it has idled */
+    LONG_IDLE = 64,   /* ticks, from which it is */
     IDLE_PER_LONG_GAP = 4,
+    CROWD_GAP = 20, /* ticks; where that many are needed to afford the looks, time is short */
+    IDLE_PER_CROWD_GAP = 2,
     CAPTURE_TRIES = 3,
     NAMES_PER_CHECK = 64,
     NAMES_PER_REPORT = 256,
@@ -111,6 +113,8 @@ static void plan_next_look(struct session *s, struct watch *w)
 {
     uint64_t most = widest_gap(s);
     uint64_t part = w->idle_ticks < LONG_IDLE ? IDLE_PER_GAP : IDLE_PER_LONG_GAP;
+    if (most >= CROWD_GAP)
+        part = IDLE_PER_CROWD_GAP;
     uint64_t gap = w->idle_ticks / part < most ? w->idle_ticks / part : most;
     if (gap > 3)
         gap -= clock_random_next(&s->random) % (gap / 4 + 1);

@@ -33,6 +33,7 @@ void process_close(struct process *p)
     close_fd(&p->root_fd);
     close_fd(&p->mem_fd);
     close_fd(&p->maps_fd);
+    close_fd(&p->stat_fd);
     mappings_release(&p->maps);
 }
 
@@ -119,13 +120,21 @@ static int open_of_process(const struct process *p, const char *name)
     return open_of_any_thread(p, name, O_RDONLY | O_CLOEXEC);
 }
 
+/* The leader's own: /proc/PID/stat adds up the times of all threads, 100 us for 2,000. An exec
+ * gives the leader's number to the thread that called it, and this file with it. */
+static int open_stat(struct process *p)
+{
+    char name[64];
+    snprintf(name, sizeof(name), "task/%d/stat", p->pid);
+    p->stat_fd = openat(p->proc_fd, name, O_RDONLY | O_CLOEXEC);
+    return p->stat_fd < 0 ? -errno : 0;
+}
+
 static int read_stat(const struct process *p, struct proc_stat *ret)
 {
-    char name[64], text[1024];
-    /* The leader's own: /proc/PID/stat adds up the times of all threads, 100 us for 2,000. */
-    snprintf(name, sizeof(name), "task/%d/stat", p->pid);
-    ssize_t n = process_read_file(p, name, text, sizeof(text));
-    return n < 0 ? (int)n : proctext_stat(text, (size_t)n, ret);
+    char text[1024];
+    ssize_t n = pread(p->stat_fd, text, sizeof(text), 0);
+    return n < 0 ? -errno : proctext_stat(text, (size_t)n, ret);
 }
 
 /* What changes with an exec. */
@@ -176,7 +185,8 @@ int process_open(struct process *p, pid_t pid, struct error *err)
                           .task_fd = -1,
                           .root_fd = -1,
                           .mem_fd = -1,
-                          .maps_fd = -1};
+                          .maps_fd = -1,
+                          .stat_fd = -1};
     int rc = diagnose_before(pid, err);
     if (rc < 0)
         return rc;
@@ -187,7 +197,9 @@ int process_open(struct process *p, pid_t pid, struct error *err)
     p->proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (p->proc_fd >= 0)
         p->task_fd = openat(p->proc_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    rc = p->task_fd < 0 ? -errno : open_program(p);
+    rc = p->task_fd < 0 ? -errno : open_stat(p);
+    if (rc == 0)
+        rc = open_program(p);
     /* Alive after the descriptors were opened: they belong to the process of the pidfd. */
     if (rc == 0 && !process_alive(p))
         rc = -ESRCH;

@@ -20,6 +20,7 @@ struct process {
     pid_t pid;
     int pidfd, proc_fd, task_fd; /* owned; proc_fd is O_PATH */
     int root_fd;                 /* owned, O_PATH: its root directory */
+    int stat_fd;                 /* owned; its leader's */
     int mem_fd, maps_fd;         /* owned; of the present program, reopened after an exec */
     uint64_t start_ticks, start_stack;
     char comm[64];
