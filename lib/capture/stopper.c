@@ -129,6 +129,7 @@ int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
     ready_buffer(stop);
     stop->watch = w;
     stop->tick = tick;
+    stop->visited = s->visit.cpu == (int)w->cpu && s->visit.tick == tick;
     stop->interrupted_ns = clock_now_ns();
     rc = seize(s, w, stop->interrupted_ns);
     if (rc < 0)
@@ -279,6 +280,11 @@ static void take(struct stopper *s, struct stop *stop, bool ours)
 static bool is_last_here(const struct stopper *s, const struct stop *stop)
 {
     return s->n == 1 && s->visit.cpu == (int)stop->watch->cpu && s->visit.tick == stop->tick;
+}
+
+uint64_t stopper_release_run(const struct stop *stop, const struct proc_run *looked)
+{
+    return stop->visited && stop->result == STOP_TAKEN ? looked->switches_in + 1 : 0;
 }
 
 /*

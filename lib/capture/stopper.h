@@ -35,6 +35,7 @@ struct stop {
     struct watch *watch; /* borrowed; must live until the stop is reported */
     uint64_t tick;       /* at which it was interrupted; the caller's */
     uint64_t interrupted_ns;
+    bool visited; /* interrupted from its own CPU, so that it did not run at that moment */
     enum stop_result result;
     struct snapshot snapshot;
     uint8_t *buf; /* owned; SNAPSHOT_STACK_MAX_BYTES, pages used only as needed */
@@ -70,6 +71,14 @@ void stopper_release(struct stopper *s);
  * state that must not be interrupted (D), -EAGAIN too many stops under way.
  */
 int stopper_start(struct stopper *s, struct watch *w, uint64_t tick);
+
+/*
+ * The least run counter (schedstat) with which the thread may have been released from that stop, if
+ * `looked` was read before it was interrupted; 0: can't be said. While its counter is no greater
+ * than that, the thread has not executed anything since the stop: it was not on a CPU when it was
+ * interrupted, so it was switched in once to stop, and would have to be once more to go on.
+ */
+uint64_t stopper_release_run(const struct stop *stop, const struct proc_run *looked);
 
 /*
  * Ends every stop that has come, and reaps what has ended. Calls done() for each, with the target

@@ -201,7 +201,7 @@ bool visit_go(struct visit *v, int cpu, uint64_t tick)
     cpu_set_t there;
     CPU_ZERO(&there);
     CPU_SET(cpu, &there);
-    v->crowded = !v->usher && is_crowded(v);
+    v->crowded = is_crowded(v);
     if (sched_setaffinity(0, sizeof(there), &there) < 0)
         return false;
     v->cpu = cpu;
@@ -228,7 +228,7 @@ void visit_make_room(struct visit *v)
 void visit_step_aside(struct visit *v)
 {
     struct usher *u = v->usher;
-    if (!u || !elsewhere(v, &u->elsewhere))
+    if (!u || v->crowded || !elsewhere(v, &u->elsewhere))
         return;
     atomic_store(&u->word, USHER_CALLED);
     sem_post(&u->called); /* first: we might lose the CPU at once */

@@ -28,6 +28,7 @@ struct watch {
     uint64_t memory_start, memory_end; /* the anonymous mapping that its stack was last seen in */
     size_t copy_bytes;                 /* how much of the stack to copy */
     uint64_t cpu;                      /* where it ran when it was last interrupted */
+    uint64_t run_released;             /* see stopper_release_run(); 0 not known */
     bool stopping;                     /* interrupted, and its stop has not come yet */
 };
 

@@ -316,6 +316,12 @@ static void look(struct session *s, struct target *t, struct watch *w, uint64_t 
         plan_next_look(s, w);
         return;
     }
+    if (run.switches_in <= w->run_released) {
+        hit(s, w, s->tick - w->tick); /* it still waits for a CPU, where its last stop showed it */
+        w->next_look = s->tick + 1;
+        return;
+    }
+    w->run_released = 0;
     capture(s, t, w, ran_ns, missed);
 }
 
@@ -507,6 +513,7 @@ void ticks_stop_done(void *session, const struct stop *stop)
         asleep_want_more(w, &stop->snapshot, s->stack->cut_bytes);
     w->syscall = stop->snapshot.syscall;
     w->sampled = true;
+    w->run_released = stopper_release_run(stop, &w->run);
     hit(s, w, hits);
 }
 
