@@ -69,6 +69,8 @@ static void open_too_long(struct guard *g, uint64_t now)
         syscall(SYS_pidfd_send_signal, g->sampler_fd, SIGCONT, NULL, 0);
     } else if (stopped && now - g->continued_ns > PATIENCE_NS) {
         kill_sampler(g, "was stopped (SIGSTOP or a debugger)");
+    } else if (state == 'S' && g->silent_looks <= STUCK_LOOKS) {
+        syscall(SYS_pidfd_send_signal, g->sampler_fd, SIGCHLD, NULL, 0); /* see seize.h */
     } else if (g->silent_looks > STUCK_LOOKS) {
         kill_sampler(g, state == 'D' ? "hung in the kernel" : "made no progress");
     }

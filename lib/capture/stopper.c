@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "capture/asleep.h"
+#include "capture/seize.h"
 
 enum { EXPIRE_NS = 1000 * 1000 * 1000 };
 
@@ -48,19 +49,25 @@ static void ready_buffer(struct stop *stop)
     stop->buf = p;
 }
 
-/* The kernel says EPERM of a thread that has just exited too (ptrace_attach() in kernel/ptrace.c).
- */
+/* The kernel says EPERM also of a thread that has just exited (ptrace_attach() in kernel/ptrace.c),
+ * and of one that we trace already: after its exec it has the number of another. */
 static int why_refused(struct watch *w)
 {
     struct proc_status status;
     int rc = thread_status(w->threads, w->process, w->thread, &status);
-    bool exited = rc == 0 && (status.state == 'Z' || status.state == 'X');
-    return rc == -ESRCH || exited ? -ESRCH : -EPERM;
+    if (rc < 0)
+        return rc;
+    if (status.state == 'Z' || status.state == 'X')
+        return -ESRCH;
+    if (status.tracer)
+        return status.tracer == gettid() ? -EBUSY : -EPERM;
+    return -EACCES;
 }
 
 void stopper_init(struct stopper *s, struct guardian *g)
 {
     *s = (struct stopper){.guardian = g};
+    seize_prepare();
     visit_init(&s->visit);
 }
 
@@ -100,14 +107,20 @@ static int visit_cpu_of(struct stopper *s, struct watch *w, uint64_t tick)
     return 0;
 }
 
-static int seize(struct stopper *s, struct watch *w, uint64_t now)
+static int take_hold(struct stopper *s, struct watch *w, uint64_t now)
 {
     _Atomic uint64_t *open_since = &s->guardian->page->open_since_ns;
     if (!s->n)
         atomic_store(open_since, now);
-    if (ptrace(PTRACE_SEIZE, w->thread->tid, NULL, NULL) == 0)
+    int rc = seize(w->thread->tid, s->n > 0);
+    if (rc == 0)
         return 0;
-    int rc = errno == ESRCH ? -ESRCH : why_refused(w);
+    if (rc == -EINTR) {
+        end_stops(s);
+        rc = -EBUSY;
+    } else if (rc != -ESRCH) {
+        rc = why_refused(w);
+    }
     if (!s->n)
         atomic_store(open_since, 0);
     return rc;
@@ -131,7 +144,7 @@ int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
     stop->tick = tick;
     stop->visited = s->visit.cpu == (int)w->cpu && s->visit.tick == tick;
     stop->interrupted_ns = clock_now_ns();
-    rc = seize(s, w, stop->interrupted_ns);
+    rc = take_hold(s, w, stop->interrupted_ns);
     if (rc < 0)
         return rc;
     s->n++;
@@ -143,10 +156,14 @@ int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
 
 void stopper_await(struct stopper *s)
 {
-    if (s->n)
+    if (s->n) {
         visit_make_room(&s->visit);
-    else
+        end_stops(s); /* seize() may have taken the signals that told of them */
+    }
+    if (!s->n)
         visit_end(&s->visit);
+    if (s->n_ended)
+        raise(SIGCHLD); /* so that the caller comes to collect them */
 }
 
 /* The calls that report EINTR to PTRACE_INTERRUPT although no signal has come (measured on

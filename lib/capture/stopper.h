@@ -67,8 +67,8 @@ void stopper_calm(struct stopper *s);
 void stopper_release(struct stopper *s);
 
 /*
- * Interrupts the thread. 0, or -ESRCH gone, -EPERM refused (traced by another), -EBUSY it is in a
- * state that must not be interrupted (D), -EAGAIN too many stops under way.
+ * Interrupts the thread. 0, or -ESRCH gone, -EPERM traced by another, -EACCES refused, -EBUSY it is
+ * in a state that must not be interrupted (D), or about to exec, -EAGAIN too many stops under way.
  */
 int stopper_start(struct stopper *s, struct watch *w, uint64_t tick);
 

@@ -316,7 +316,7 @@ static void look(struct session *s, struct target *t, struct watch *w, uint64_t 
         plan_next_look(s, w);
         return;
     }
-    if (run.switches_in <= w->run_released) {
+    if (w->run_released && run.switches_in <= w->run_released) {
         hit(s, w, s->tick - w->tick); /* it still waits for a CPU, where its last stop showed it */
         w->next_look = s->tick + 1;
         return;

@@ -12,7 +12,7 @@ import sys
 # What, as a regular expression over code without comments (and, but for escape codes, without
 # string literals), and the files where it may stand.
 RULES = [
-    ("stopping", r"\bptrace\s*\(", ["lib/capture/stopper.c", "lib/capture/launcher.c"]),
+    ("stopping", r"\bptrace\s*\(", ["lib/capture/stopper.c", "lib/capture/seize.c", "lib/capture/launcher.c"]),
     ("waiting for children", r"\b(?:waitpid|waitid|wait[34]?)\s*\(",
      ["lib/capture/stopper.c", "lib/capture/launcher.c", "lib/capture/guardian.c",
       "cmd/help.c"]),
