@@ -74,7 +74,8 @@ int output_report(const struct options *opt, const struct profile *p, FILE *fall
 /* Says now, not after minutes of sampling, that the report can't be written. */
 int output_check(const struct options *opt, struct error *err);
 
-/* Raises the limit of open files, as each thread needs some; no core dumps with others' memory. */
+/* Raises the limit of open files, as each thread needs some; keeps others' memory that we hold from
+ * core dumps and debuggers. */
 void limits_prepare(void);
 
 /* What the sampler needs of its process, and a launched command must not inherit: limits, SIGCHLD,

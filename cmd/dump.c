@@ -57,12 +57,14 @@ static void print_stack(const struct profile *p, uint32_t tally)
     }
 }
 
-static void print_threads(struct session *s, const struct profile *p)
+/* How many there were. */
+static size_t print_threads(struct session *s, const struct profile *p)
 {
     struct session_thread th;
+    size_t n = 0;
     printf("# oxprof %s: %s, %" PRIu64 " thread%s\n", OX_VERSION, intern_get(p->strings, p->title),
            p->threads_seen, p->threads_seen == 1 ? "" : "s");
-    for (size_t i = 0; session_thread(s, i, &th); i++) {
+    for (; session_thread(s, n, &th); n++) {
         puts("#");
         if (!th.sampled) {
             printf("# thread %d (", th.tid);
@@ -73,6 +75,7 @@ static void print_threads(struct session *s, const struct profile *p)
         dump_thread(th.tid, th.name, th.asleep, th.syscall);
         print_stack(p, th.tally);
     }
+    return n;
 }
 
 /* One tick, and the stops that it began. */
@@ -130,7 +133,10 @@ static int dump(struct options *opt)
         loop_end(&loop);
         for (size_t i = 0; session_warning(s, i) && !opt->quiet; i++)
             say("%s", session_warning(s, i));
-        print_threads(s, p);
+        if (!print_threads(s, p)) {
+            say("no thread was seen: the target has ended, or its threads can't be listed");
+            code = EXIT_NO_SAMPLES;
+        }
         if (fflush(stdout) != 0) {
             say("standard output can't be written: %s", strerror(errno));
             code = EXIT_FAILED;

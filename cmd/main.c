@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdarg.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -33,6 +34,9 @@ void limits_prepare(void)
         setrlimit(RLIMIT_NOFILE, &files);
     }
     setrlimit(RLIMIT_CORE, &core);
+    /* Where core_pattern is a pipe the limit does not count (core(5)). Our memory holds copies of
+     * the target's stacks: other processes of its user may not read them here either. */
+    prctl(PR_SET_DUMPABLE, 0);
 }
 
 int main(int argc, char **argv)

@@ -297,12 +297,13 @@ static const struct rule *rule_of(int code)
 
 static bool complain(int code, char **argv)
 {
-    char word[300];
+    char word[300], letter[8];
     escape_text(word, sizeof(word), argv[optind - 1], NULL);
+    escape_text(letter, sizeof(letter), (char[]){(char)optopt, '\0'}, NULL);
     if (code == ':')
         say("option '%s' needs a value (see oxprof --help)", word);
     else if (optopt > 0 && optopt < LONG_ONLY && strncmp(argv[optind - 1], "--", 2))
-        say("unknown option '-%c' (see oxprof --help)", optopt);
+        say("unknown option '-%s' (see oxprof --help)", letter);
     else if (optopt >= LONG_ONLY)
         say("option '%s' takes no value (see oxprof --help)", word);
     else

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -126,6 +127,7 @@ static void toggle_pause(struct run *r)
         session_resume(r->session);
     else
         session_pause(r->session);
+    end_stops(r);
     progress_event(&r->progress,
                    session_paused(r->session) ? "paused (SIGUSR2 resumes)" : "resumed");
 }
@@ -190,6 +192,8 @@ static void sample(struct run *r)
             break;
         if (session_finished(r->session))
             session_finish(r->session);
+        if (session_stopping(r->session))
+            continue; /* a terminal may keep a writer waiting */
         show_warnings(r);
         progress_update(&r->progress, session_samples(r->session), session_paused(r->session));
     }
@@ -227,7 +231,8 @@ static int report(struct run *r)
     if (r->opt.verbose)
         show_advice(r);
     progress_end(&r->progress, session_samples(r->session));
-    guardian_end(&r->guardian);
+    if (!session_stopping(r->session))
+        guardian_end(&r->guardian);
     if (!session_samples(r->session) && !launched) {
         say("no samples: %s", session_paused(r->session)
                                   ? "it stayed paused (SIGUSR2 resumes)"
@@ -240,6 +245,39 @@ static int report(struct run *r)
         return done;
     say("%s", err.text);
     return launched ? EXIT_LAUNCH_FAILED : EXIT_FAILED;
+}
+
+/*
+ * A stop has not come in time: its thread hangs in the kernel, or gets no CPU. Should it come now,
+ * the thread must not wait for the report to be named, written and read by whoever reads it. So a
+ * child of ours, which traces nobody, does that, and we go on ending stops.
+ */
+static int report_apart(struct run *r)
+{
+    enum { LOOK_NS = 50 * 1000 * 1000 };
+    struct timespec wait = clock_timespec(LOOK_NS);
+    unsigned char code = EXIT_FAILED;
+    int done[2];
+    pid_t writer = pipe2(done, O_CLOEXEC | O_NONBLOCK) < 0 ? -1 : fork();
+    if (writer < 0) {
+        say("the report can't be written: %s", strerror(errno));
+        return EXIT_FAILED;
+    }
+    if (writer == 0) {
+        code = (unsigned char)report(r);
+        fflush(stdout);
+        _exit(write(done[1], &code, 1) == 1 ? code : EXIT_FAILED);
+    }
+    close(done[1]);
+    sigset_t child;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    while (read(done[0], &code, 1) < 0 && errno == EAGAIN) {
+        sigtimedwait(&child, NULL, &wait);
+        session_collect(r->session);
+    }
+    close(done[0]);
+    return code;
 }
 
 void prepare_sampler(void)
@@ -313,7 +351,7 @@ static int run(struct run *r)
     if (code == EXIT_DONE) {
         progress_begin(&r->progress, &r->opt, launched);
         sample(r);
-        code = report(r);
+        code = session_stopping(r->session) ? report_apart(r) : report(r);
     }
     guardian_end(&r->guardian);
     session_free(r->session);

@@ -257,6 +257,7 @@ COST = re.compile(r"^# cost: (?P<stops>\d+) stops?, (?P<mean>\S+) us mean, (?P<m
                   r"(?P<share>\S+)% of the target's running time; "
                   r"(?P<disturbed>\d+) system calls? disturbed(?:, (?P<repaired>\d+) put back)?; "
                   r"oxprof (?P<own_cpu>\S+)% of a CPU, (?P<memory>\S+) MiB$")
+LIMITS = re.compile(r"; (\d+) ([^;]*) \(memory limit\)")
 THREAD = re.compile(r"^# thread (\d+) \((.*)\): (\d+) on CPU(?:, (\d+) waiting)?$")
 ROW = re.compile(r"^ *(\d+)  +(\d+\.\d\d)  +(\d+)  +(\d+\.\d\d)  (\w+) +(\S.*)$")
 
@@ -284,6 +285,7 @@ class Report:
         self.lost = int(samples["lost"])
         self.losses = {reason: int(count) for count, reason in
                        re.findall(r"(\d+) ([^,]+)", samples["reasons"] or "")}
+        self.limits = {what: int(count) for count, what in LIMITS.findall(lines[1])}
         self.missed, self.ticks = whole(samples["missed"]), whole(samples["ticks"])
         self.stops, self.disturbed = int(cost["stops"]), int(cost["disturbed"])
         self.repaired = whole(cost["repaired"])

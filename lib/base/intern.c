@@ -4,47 +4,45 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/map.h"
+#include "base/lookup.h"
 #include "base/mem.h"
 
 struct intern {
-    struct map by_hash; /* (hash, length) -> first id of a chain */
-    char **strings;     /* owned */
-    uint32_t *next;     /* next id with the same hash and length; 0 ends the chain */
-    size_t n, strings_cap, next_cap;
+    struct lookup by_text;
+    char **strings; /* owned */
+    size_t n, strings_cap;
     size_t bytes, max_bytes;
     uint32_t other;
     uint64_t overflowed;
 };
 
-/* FNV-1a; the map behind it is seeded, the chain makes a collision merely slow */
-static uint64_t hash_of(const char *s, size_t len)
+/* FNV-1a; the lookup behind it is seeded */
+static uint32_t hash_of(const struct intern *in, const char *s, size_t len)
 {
     uint64_t h = 0xcbf29ce484222325u;
     for (size_t i = 0; i < len; i++)
         h = (h ^ (unsigned char)s[i]) * 0x100000001b3u;
-    return h;
+    return lookup_hash(&in->by_text, h, len);
 }
 
-static uint32_t add(struct intern *in, const char *s, size_t len)
+static uint32_t add(struct intern *in, uint32_t hash, const char *s, size_t len)
 {
     in->strings = mem_grow(in->strings, &in->strings_cap, in->n + 1, sizeof(*in->strings));
-    in->next = mem_grow(in->next, &in->next_cap, in->n + 1, sizeof(*in->next));
     in->strings[in->n] = mem_strndup(s, len);
-    uint64_t hash = hash_of(s, len);
-    uint64_t *first = map_find(&in->by_hash, hash, len);
-    in->next[in->n] = first ? (uint32_t)*first : 0;
-    map_put(&in->by_hash, hash, len, in->n);
-    in->bytes += len + 1;
+    lookup_put(&in->by_text, hash, (uint32_t)in->n);
+    in->bytes += len + INTERN_OVERHEAD_BYTES;
     return (uint32_t)in->n++;
 }
 
 struct intern *intern_new(size_t max_bytes)
 {
+    static const char other[] = "[other]";
+    const size_t len = sizeof(other) - 1;
     struct intern *in = mem_alloc(sizeof(*in));
     in->max_bytes = max_bytes;
-    add(in, "", 0);
-    in->other = add(in, "[other]", strlen("[other]"));
+    lookup_init(&in->by_text);
+    add(in, hash_of(in, "", 0), "", 0);
+    in->other = add(in, hash_of(in, other, len), other, len);
     return in;
 }
 
@@ -55,8 +53,7 @@ void intern_free(struct intern *in)
     for (size_t i = 0; i < in->n; i++)
         free(in->strings[i]);
     free(in->strings);
-    free(in->next);
-    map_release(&in->by_hash);
+    lookup_release(&in->by_text);
     free(in);
 }
 
@@ -67,17 +64,16 @@ uint32_t intern_put(struct intern *in, const char *s)
 
 uint32_t intern_put_n(struct intern *in, const char *s, size_t len)
 {
-    const uint64_t *first = map_find(&in->by_hash, hash_of(s, len), len);
-    for (uint32_t id = first ? (uint32_t)*first : 0; id; id = in->next[id])
-        if (!memcmp(in->strings[id], s, len))
+    len = strnlen(s, len);
+    uint32_t hash = hash_of(in, s, len), id;
+    for (size_t pos = 0; (id = lookup_next(&in->by_text, hash, &pos)) != LOOKUP_NONE;)
+        if (!strncmp(in->strings[id], s, len) && !in->strings[id][len])
             return id;
-    if (!len)
-        return 0;
-    if (in->bytes + len + 1 > in->max_bytes) {
+    if (len > in->max_bytes || in->bytes + len + INTERN_OVERHEAD_BYTES > in->max_bytes) {
         in->overflowed++;
         return in->other;
     }
-    return add(in, s, len);
+    return add(in, hash, s, len);
 }
 
 const char *intern_get(const struct intern *in, uint32_t id)

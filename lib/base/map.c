@@ -15,9 +15,22 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
+uint64_t map_hash(uint64_t seed, uint64_t a, uint64_t b)
+{
+    return mix(mix(a + seed) + b);
+}
+
+uint64_t map_new_seed(void)
+{
+    uint64_t seed;
+    if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) < 0)
+        seed = (uintptr_t)&seed;
+    return seed;
+}
+
 static size_t slot_of(const struct map *m, uint64_t a, uint64_t b)
 {
-    return mix(mix(a + m->seed) + b) & (m->cap - 1);
+    return map_hash(m->seed, a, b) & (m->cap - 1);
 }
 
 static struct map_entry *probe(const struct map *m, uint64_t a, uint64_t b)
@@ -47,8 +60,8 @@ uint64_t *map_find(const struct map *m, uint64_t a, uint64_t b)
 static void rehash(struct map *m)
 {
     struct map old = *m;
-    if (!m->cap && getrandom(&m->seed, sizeof(m->seed), GRND_NONBLOCK) < 0)
-        m->seed = (uintptr_t)m;
+    if (!m->cap)
+        m->seed = map_new_seed();
     m->cap = old.cap ? old.cap * 2 : 16;
     m->entries = mem_alloc(m->cap * sizeof(*m->entries));
     for (size_t i = 0; i < old.cap; i++)

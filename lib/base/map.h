@@ -24,6 +24,10 @@ struct map {
     uint64_t seed;
 };
 
+/* What maps and lookups hash with: every bit of the key reaches every bit of the hash. */
+uint64_t map_hash(uint64_t seed, uint64_t a, uint64_t b);
+uint64_t map_new_seed(void);
+
 void map_release(struct map *m);
 
 /* NULL where the key is absent. The pointer holds until the next map_put or map_remove. */

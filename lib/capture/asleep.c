@@ -3,14 +3,13 @@
 
 #include <errno.h>
 
+/* Asked anew each time: where memory was, a file of FUSE or of a network may be by now, which
+ * hangs its reader for good. */
 static bool find_memory(struct watch *w, uint64_t addr)
 {
     uint64_t start, end;
     bool anonymous;
-    if (addr >= w->memory_start && addr < w->memory_end)
-        return true;
     w->memory_start = w->memory_end = 0;
-    /* A file's page may come from FUSE or a network and hang the reader for good. */
     if (process_query_memory(w->process, addr, &start, &end, &anonymous) < 0 || !anonymous)
         return false;
     w->memory_start = start;

@@ -25,8 +25,8 @@ enum {
 /* The guardian's own view; it lives in the guardian process only. */
 struct guard {
     struct guardian_page *page;
-    pid_t sampler;
     int sampler_fd, stat_fd;
+    uint64_t looked_ns, awake_ns; /* the last look; the first after a suspension of our own */
     uint64_t continued_ns, heartbeat;
     int silent_looks;
 };
@@ -85,6 +85,12 @@ static void look(struct guard *g)
         g->silent_looks = 0;
     }
     g->silent_looks++;
+    /* Suspended together, both are continued together: give the sampler its time. */
+    if (now - g->looked_ns > PATIENCE_NS)
+        g->awake_ns = now;
+    g->looked_ns = now;
+    if (since && since < g->awake_ns)
+        since = g->awake_ns;
     if (since && now > since && now - since > PATIENCE_NS)
         open_too_long(g, now);
     else
@@ -108,7 +114,7 @@ static void last_words(const struct guard *g)
 static _Noreturn void guard_main(struct guard *g)
 {
     struct pollfd pfd = {.fd = g->sampler_fd, .events = POLLIN};
-    while (poll(&pfd, 1, LOOK_MS) <= 0)
+    while (poll(&pfd, 1, LOOK_MS) <= 0 && !atomic_load(&g->page->goodbye))
         look(g);
     last_words(g);
     _exit(0);
@@ -116,43 +122,59 @@ static _Noreturn void guard_main(struct guard *g)
 
 /* Nothing that is meant for the sampler may reach the guardian, least of all its terminal's
  * signals. */
-static void become_guardian(struct guardian_page *page, pid_t sampler)
+static _Noreturn void become_guardian(struct guard *g)
 {
-    char path[64];
-    struct guard g = {.page = page, .sampler = sampler};
     sigset_t all;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     setsid();
     prctl(PR_SET_NAME, "oxprof-guardian");
-    g.sampler_fd = (int)syscall(SYS_pidfd_open, sampler, 0);
-    snprintf(path, sizeof(path), "/proc/%d/stat", sampler);
-    g.stat_fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (g.sampler_fd < 0 || getppid() != sampler)
-        _exit(1);
     /* Only stderr is needed: a pipe whose other end we held would never end for its reader. */
     dup2(STDERR_FILENO, STDIN_FILENO);
     dup2(STDERR_FILENO, STDOUT_FILENO);
-    guard_main(&g);
+    guard_main(g);
+}
+
+/* What the guardian needs, before there is one: a guardian that can't work is not to be had. */
+static int open_sampler(struct guard *ret, pid_t sampler)
+{
+    char path[64];
+    struct guard g = {.stat_fd = -1};
+    snprintf(path, sizeof(path), "/proc/%d/stat", sampler);
+    g.sampler_fd = (int)syscall(SYS_pidfd_open, sampler, 0);
+    if (g.sampler_fd >= 0)
+        g.stat_fd = open(path, O_RDONLY | O_CLOEXEC);
+    int rc = g.stat_fd < 0 ? -errno : 0;
+    if (rc < 0 && g.sampler_fd >= 0)
+        close(g.sampler_fd);
+    if (rc == 0)
+        *ret = g;
+    return rc;
 }
 
 int guardian_start(struct guardian *g)
 {
     pid_t sampler = getpid();
+    struct guard guard = {.sampler_fd = -1, .stat_fd = -1};
     *g = (struct guardian){0};
+    int rc = open_sampler(&guard, sampler);
+    if (rc < 0)
+        return rc;
     void *page =
         mmap(NULL, sizeof(*g->page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED)
-        return -errno;
-    g->page = page;
-    g->pid = fork();
+    rc = page == MAP_FAILED ? -errno : 0;
+    guard.page = page;
+    g->pid = rc < 0 ? -1 : fork();
     if (g->pid == 0)
-        become_guardian(g->page, sampler);
-    if (g->pid > 0)
-        return 0;
-    int rc = -errno;
-    munmap(page, sizeof(*g->page));
-    g->page = NULL;
+        become_guardian(&guard);
+    if (rc == 0 && g->pid < 0) {
+        rc = -errno;
+        munmap(page, sizeof(*g->page));
+    }
+    close(guard.sampler_fd);
+    close(guard.stat_fd);
+    if (rc == 0)
+        g->page = page;
     return rc;
 }
 
@@ -170,9 +192,31 @@ void guardian_end(struct guardian *g)
     *g = (struct guardian){0};
 }
 
-void guardian_honour(struct guardian *g)
+/*
+ * Has the user continued us as well? SIGCONT is blocked, and so stays pending (sig_ignored() in
+ * kernel/signal.c); any stop signal takes it away.
+ */
+static bool continued_by_user(const struct guardian *g)
 {
-    if (!g->page || !atomic_exchange(&g->page->stop_again, false))
+    struct timespec at_once = {0};
+    bool by_user = false;
+    sigset_t set;
+    siginfo_t si;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCONT);
+    while (sigtimedwait(&set, &si, &at_once) == SIGCONT)
+        by_user |= si.si_pid != g->pid;
+    return by_user;
+}
+
+void guardian_honour(struct guardian *g, bool stops_ended)
+{
+    if (!g->page || !atomic_load(&g->page->stop_again))
         return;
-    raise(SIGSTOP);
+    if (continued_by_user(g)) {
+        atomic_store(&g->page->stop_again, false);
+    } else if (stops_ended) {
+        atomic_store(&g->page->stop_again, false);
+        raise(SIGSTOP);
+    }
 }

@@ -35,7 +35,8 @@ int guardian_start(struct guardian *g);
 /* Tells it that all is well, and reaps it. */
 void guardian_end(struct guardian *g);
 
-/* After a stop was ended: stops ourselves again if it was the guardian who continued us. */
-void guardian_honour(struct guardian *g);
+/* While the guardian has us continued: stops ourselves again once no stop is left, but not if the
+ * user has continued us too. */
+void guardian_honour(struct guardian *g, bool stops_ended);
 
 #endif

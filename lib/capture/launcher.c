@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,10 +13,13 @@
 static _Noreturn void child_main(int go_fd, int failed_fd, char *const argv[], const sigset_t *mask)
 {
     char go;
-    if (read(go_fd, &go, 1) != 1)
+    ssize_t n = read(go_fd, &go, 1);
+    if (n == 0)
         _exit(125);
-    sigprocmask(SIG_SETMASK, mask, NULL);
-    execvp(argv[0], argv);
+    if (n == 1) {
+        sigprocmask(SIG_SETMASK, mask, NULL);
+        execvp(argv[0], argv);
+    }
     int failed = errno;
     if (write(failed_fd, &failed, sizeof(failed)) != (ssize_t)sizeof(failed))
         _exit(125);
@@ -49,13 +53,16 @@ int launcher_go(struct launcher *l, const char *name, struct error *err)
 {
     char text[600];
     int failed = 0;
-    ssize_t n = write(l->go_fd, "g", 1);
-    if (n == 1)
-        while ((n = read(l->failed_fd, &failed, sizeof(failed))) < 0 && errno == EINTR)
-            continue;
-    if (n == 0)
+    bool sent = write(l->go_fd, "g", 1) == 1;
+    close(l->go_fd); /* without the byte the child exits */
+    l->go_fd = -1;
+    ssize_t n;
+    while ((n = read(l->failed_fd, &failed, sizeof(failed))) < 0 && errno == EINTR)
+        continue;
+    if (sent && n == 0)
         return 0;
-    waitpid(l->pid, NULL, 0);
+    while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
     l->pid = 0;
     escape_text(text, sizeof(text), name, NULL);
     if (failed == ENOENT && !strchr(name, '/'))

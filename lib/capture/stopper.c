@@ -95,6 +95,8 @@ static int visit_cpu_of(struct stopper *s, struct watch *w, uint64_t tick)
             return -ESRCH;
         if (stat.state == 'D') /* may last for ever, as a parent's in vfork */
             return -EBUSY;
+        if (stat.state == 'S' && !w->teach)
+            return -EALREADY;
         w->cpu = stat.cpu;
         bool here = s->visit.cpu == (int)stat.cpu && s->visit.tick == tick;
         bool fair = stat.policy == SCHED_OTHER || stat.policy == SCHED_BATCH;
@@ -110,6 +112,7 @@ static int visit_cpu_of(struct stopper *s, struct watch *w, uint64_t tick)
 static int take_hold(struct stopper *s, struct watch *w, uint64_t now)
 {
     _Atomic uint64_t *open_since = &s->guardian->page->open_since_ns;
+    atomic_fetch_add_explicit(&s->guardian->page->heartbeat, 1, memory_order_relaxed);
     if (!s->n)
         atomic_store(open_since, now);
     int rc = seize(w->thread->tid, s->n > 0);
@@ -129,7 +132,8 @@ static int take_hold(struct stopper *s, struct watch *w, uint64_t now)
 int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
 {
     struct proc_status status;
-    if (s->n + s->n_ended == STOPPER_MAX)
+    /* Suspended by the user, and continued by the guardian only to end what is under way. */
+    if (s->n + s->n_ended == STOPPER_MAX || atomic_load(&s->guardian->page->stop_again))
         return -EAGAIN;
     /* so that the stop finds it open */
     int rc =
@@ -166,15 +170,28 @@ void stopper_await(struct stopper *s)
         raise(SIGCHLD); /* so that the caller comes to collect them */
 }
 
-/* The calls that report EINTR to PTRACE_INTERRUPT although no signal has come (measured on
- * Linux 6.18; signal(7), "Interruption of system calls by stop signals"). Issuing them again
- * changes nothing that they have done; this is not so for close or connect. */
+/*
+ * The calls that report EINTR to PTRACE_INTERRUPT although no signal has come (measured on
+ * Linux 6.18; signal(7), "Interruption of system calls by stop signals"): those that wait for an
+ * event, and those of sockets with SO_RCVTIMEO or SO_SNDTIMEO. Where they report it they have
+ * transferred nothing, so issuing them again changes nothing that they have done; connect goes on
+ * with the connection that is under way (inet_stream_connect() in net/ipv4/af_inet.c). This is not
+ * so for close, whose descriptor is gone.
+ */
 static bool may_be_issued_again(uint64_t nr)
 {
     switch (nr) {
     case __NR_epoll_wait:
     case __NR_epoll_pwait:
     case __NR_epoll_pwait2:
+    case __NR_connect:
+    case __NR_read:
+    case __NR_readv:
+    case __NR_write:
+    case __NR_writev:
+    case __NR_sendto:
+    case __NR_sendmsg:
+    case __NR_sendmmsg:
     case __NR_recvfrom:
     case __NR_recvmsg:
     case __NR_recvmmsg:
@@ -465,8 +482,7 @@ void stopper_collect(struct stopper *s, void (*done)(void *arg, const struct sto
 {
     end_stops(s);
     visit_end(&s->visit); /* what follows takes longer than the stop did */
-    if (!s->n)
-        guardian_honour(s->guardian);
+    guardian_honour(s->guardian, !s->n);
     hand_over(s, done, arg);
 }
 

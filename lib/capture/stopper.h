@@ -68,7 +68,8 @@ void stopper_release(struct stopper *s);
 
 /*
  * Interrupts the thread. 0, or -ESRCH gone, -EPERM traced by another, -EACCES refused, -EBUSY it is
- * in a state that must not be interrupted (D), or about to exec, -EAGAIN too many stops under way.
+ * in a state that must not be interrupted (D), or about to exec, -EALREADY it has fallen asleep
+ * meanwhile (and is not to be taught from: watch.teach), -EAGAIN too many stops under way.
  */
 int stopper_start(struct stopper *s, struct watch *w, uint64_t tick);
 

@@ -6,9 +6,6 @@
 
 #include "base/mem.h"
 
-static const struct profile_limits default_limits = {
-    .nodes = 1 << 20, .frames = 1 << 20, .threads = 1 << 16, .string_bytes = 64 << 20};
-
 static const char *const kind_names[KIND_N] = {
     [KIND_NATIVE] = "native", [KIND_PYTHON] = "python",   [KIND_JIT] = "jit",
     [KIND_KERNEL] = "kernel", [KIND_UNKNOWN] = "unknown",
@@ -70,12 +67,15 @@ struct profile *profile_new(const struct profile_limits *limits)
     const struct profile_limits *l = limits ? limits : &none;
     struct profile *p = mem_alloc(sizeof(*p));
     p->limits = (struct profile_limits){
-        .nodes = limit_or(l->nodes, default_limits.nodes),
-        .frames = limit_or(l->frames, default_limits.frames),
-        .threads = limit_or(l->threads, default_limits.threads),
-        .string_bytes = limit_or(l->string_bytes, default_limits.string_bytes),
+        .nodes = limit_or(l->nodes, PROFILE_NODES_MAX),
+        .frames = limit_or(l->frames, PROFILE_FRAMES_MAX),
+        .threads = limit_or(l->threads, PROFILE_THREADS_MAX),
+        .string_bytes = limit_or(l->string_bytes, PROFILE_STRING_BYTES_MAX),
     };
     p->strings = intern_new(p->limits.string_bytes);
+    lookup_init(&p->by_frame);
+    lookup_init(&p->by_node);
+    lookup_init(&p->by_tally);
     p->other_thread = UINT32_MAX;
     uint32_t other = intern_put(p->strings, "[other]");
     add_frame(p, &(struct profile_frame){.kind = KIND_UNKNOWN, .function = other});
@@ -92,24 +92,25 @@ void profile_free(struct profile *p)
     free(p->threads);
     free(p->tallies);
     intern_free(p->strings);
-    map_release(&p->by_frame);
-    map_release(&p->by_node);
+    lookup_release(&p->by_frame);
+    lookup_release(&p->by_node);
+    lookup_release(&p->by_tally);
     map_release(&p->by_thread);
-    map_release(&p->by_tally);
     free(p);
 }
 
 uint32_t profile_frame(struct profile *p, uint64_t space, uint64_t address)
 {
-    const uint64_t *known = map_find(&p->by_frame, space, address);
-    if (known)
-        return (uint32_t)*known;
+    uint32_t hash = lookup_hash(&p->by_frame, space, address), known;
+    for (size_t pos = 0; (known = lookup_next(&p->by_frame, hash, &pos)) != LOOKUP_NONE;)
+        if (p->frames[known].space == space && p->frames[known].address == address)
+            return known;
     /* One more than the limit: the reserved frame is not the adder's. */
     if (p->n_frames > p->limits.frames)
         return PROFILE_NO_FRAME;
     uint32_t frame = add_frame(
         p, &(struct profile_frame){.space = space, .address = address, .kind = KIND_UNKNOWN});
-    map_put(&p->by_frame, space, address, frame);
+    lookup_put(&p->by_frame, hash, frame);
     return frame;
 }
 
@@ -141,26 +142,35 @@ uint32_t profile_thread(struct profile *p, pid_t pid, pid_t tid, const char *nam
 /* False where the child is new and the trie full. */
 static bool descend(struct profile *p, uint32_t *node, uint32_t frame)
 {
-    const uint64_t *known = map_find(&p->by_node, *node, frame);
-    if (known) {
-        *node = (uint32_t)*known;
+    uint32_t hash = lookup_hash(&p->by_node, *node, frame), known;
+    for (size_t pos = 0; (known = lookup_next(&p->by_node, hash, &pos)) != LOOKUP_NONE;) {
+        if (p->nodes[known].parent != *node || p->nodes[known].frame != frame)
+            continue;
+        *node = known;
         return true;
     }
     if (frame == PROFILE_NO_FRAME || p->n_nodes > p->limits.nodes)
         return false;
     uint32_t child = add_node(p, *node, frame);
-    map_put(&p->by_node, *node, frame, child);
+    lookup_put(&p->by_node, hash, child);
     *node = child;
     return true;
+}
+
+static bool same_tally(const struct profile_tally *a, const struct profile_tally *b)
+{
+    return a->node == b->node && a->thread == b->thread && a->state == b->state &&
+           a->folded == b->folded;
 }
 
 static uint32_t tally_of(struct profile *p, const struct profile_tally *key)
 {
     uint64_t a = (uint64_t)key->node << 32 | key->thread;
     uint64_t b = (uint64_t)key->state << 1 | key->folded;
-    const uint64_t *known = map_find(&p->by_tally, a, b);
-    if (known)
-        return (uint32_t)*known;
+    uint32_t hash = lookup_hash(&p->by_tally, a, b), known;
+    for (size_t pos = 0; (known = lookup_next(&p->by_tally, hash, &pos)) != LOOKUP_NONE;)
+        if (same_tally(&p->tallies[known], key))
+            return known;
     if (p->n_tallies >= p->limits.nodes && key->thread != p->other_thread) {
         /* At most four for each node, so these are bounded as well. */
         struct profile_tally merged = *key;
@@ -169,7 +179,7 @@ static uint32_t tally_of(struct profile *p, const struct profile_tally *key)
     }
     p->tallies = mem_grow(p->tallies, &p->tallies_cap, p->n_tallies + 1, sizeof(*p->tallies));
     p->tallies[p->n_tallies] = *key;
-    map_put(&p->by_tally, a, b, p->n_tallies);
+    lookup_put(&p->by_tally, hash, (uint32_t)p->n_tallies);
     return (uint32_t)p->n_tallies++;
 }
 

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/intern.h"
+#include "base/lookup.h"
 #include "base/map.h"
 
 /*
@@ -17,6 +18,17 @@
  * called "[other]", and the profile counts how many samples that touched. Where the tallies
  * outgrow limits.nodes the stack is kept and the hits go to the thread "[other]".
  */
+
+/*
+ * 200 MiB when all are full: 48 bytes for each frame, 8 for each node, 24 for each tally, 16 more
+ * each to find it by; and the strings.
+ */
+enum {
+    PROFILE_NODES_MAX = 1 << 20,   /* of the trie; as many tallies */
+    PROFILE_FRAMES_MAX = 1 << 20,  /* places in code */
+    PROFILE_THREADS_MAX = 1 << 16, /* told apart: ended ones too */
+    PROFILE_STRING_BYTES_MAX = 64 << 20,
+};
 
 /* Reserved: no frame. Called "[other]"; a stack is cut before it. Tallies of the root show it. */
 enum { PROFILE_NO_FRAME = 0 };
@@ -85,7 +97,7 @@ struct profile_cost {
     uint64_t profiler_peak_bytes; /* resident */
 };
 
-/* 0: the default, see profile_new(). */
+/* 0: PROFILE_*_MAX. */
 struct profile_limits {
     size_t nodes, frames, threads, string_bytes;
 };
@@ -98,7 +110,8 @@ struct profile {
     struct profile_tally *tallies;
     size_t n_frames, frames_cap, n_nodes, nodes_cap, n_threads, threads_cap, n_tallies, tallies_cap;
     struct intern *strings; /* owned */
-    struct map by_frame, by_node, by_thread, by_tally;
+    struct lookup by_frame, by_node, by_tally;
+    struct map by_thread;
     struct profile_limits limits;
     uint32_t other_thread; /* index of "[other]"; UINT32_MAX until a limit asks for it */
 
@@ -113,11 +126,15 @@ struct profile {
     uint64_t truncated;    /* samples whose stack did not reach its thread's first function */
     uint64_t folded;       /* samples whose stack a limit cut: SELF fell on a caller */
     uint64_t unattributed; /* samples that a limit put under the thread "[other]" */
+    /* of the adder's limits, since the beginning */
+    uint64_t modules_folded; /* mappings that came under the module "[other]" */
+    uint64_t tables_cut;     /* symbol tables that were not read to their end */
+    uint64_t names_folded;   /* names that became "[other]", beside those of the strings */
     bool cpu_only;
     struct profile_cost cost;
 };
 
-/* limits NULL: 1 M nodes, 1 M frames, 65,536 threads, 64 MiB of strings. */
+/* limits NULL: the defaults. */
 struct profile *profile_new(const struct profile_limits *limits);
 void profile_free(struct profile *p);
 
@@ -144,7 +161,7 @@ uint64_t profile_samples(const struct profile *p, enum profile_state state);
 
 /*
  * Drops what was counted: hits, losses, ticks, duration and cost. Keeps frames, nodes, threads (and
- * threads_seen), and the adder's tally numbers.
+ * threads_seen), what the adder's limits did, and the adder's tally numbers.
  */
 void profile_reset(struct profile *p);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/lookup.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "report/table.h"
@@ -39,9 +40,9 @@ struct fold {
     uint32_t *label_of;      /* owned; by frame */
     struct fold_node *nodes; /* owned */
     size_t n_nodes, nodes_cap;
-    struct map by_label;  /* (fold node, label) -> its child */
-    struct map roots;     /* pid -> the fold node under which its stacks stand */
-    struct place *places; /* owned; by node of the profile */
+    struct lookup by_label; /* a child by its parent and label */
+    struct map roots;       /* pid -> the fold node under which its stacks stand */
+    struct place *places;   /* owned; by node of the profile */
     struct indices path;
 };
 
@@ -85,15 +86,16 @@ static uint32_t frame_label(struct fold *f, const struct profile_frame *frame)
 
 static uint32_t child_of(struct fold *f, uint32_t parent, uint32_t label)
 {
-    const uint64_t *known = map_find(&f->by_label, parent, label);
-    if (known)
-        return (uint32_t)*known;
+    uint32_t hash = lookup_hash(&f->by_label, parent, label), known;
+    for (size_t pos = 0; (known = lookup_next(&f->by_label, hash, &pos)) != LOOKUP_NONE;)
+        if (f->nodes[known].parent == parent && f->nodes[known].label == label)
+            return known;
     uint32_t child = (uint32_t)f->n_nodes;
     f->nodes = mem_grow(f->nodes, &f->nodes_cap, f->n_nodes + 1, sizeof(*f->nodes));
     f->nodes[f->n_nodes++] =
         (struct fold_node){.parent = parent, .label = label, .sibling = f->nodes[parent].child};
     f->nodes[parent].child = child;
-    map_put(&f->by_label, parent, label, child);
+    lookup_put(&f->by_label, hash, child);
     return child;
 }
 
@@ -161,6 +163,7 @@ static void add_stacks(struct fold *f)
 static void fold_init(struct fold *f, const struct profile *p)
 {
     *f = (struct fold){.p = p, .labels = intern_new(SIZE_MAX)};
+    lookup_init(&f->by_label);
     f->nodes = mem_grow(NULL, &f->nodes_cap, 1, sizeof(*f->nodes));
     f->nodes[f->n_nodes++] = (struct fold_node){0};
     f->label_of = mem_alloc(p->n_frames * sizeof(*f->label_of));
@@ -177,7 +180,7 @@ static void fold_release(struct fold *f)
     free(f->label_of);
     free(f->nodes);
     free(f->path.items);
-    map_release(&f->by_label);
+    lookup_release(&f->by_label);
     free(f->places);
     map_release(&f->roots);
 }

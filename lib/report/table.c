@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/escape.h"
-#include "base/map.h"
+#include "base/lookup.h"
 #include "base/mem.h"
 
 static void merge_source(struct report_row *row, const struct profile_frame *f)
@@ -17,34 +17,43 @@ static void merge_source(struct report_row *row, const struct profile_frame *f)
         row->line = 0;
 }
 
-static uint32_t function_of(struct tabulation *t, struct map *known, const struct profile_frame *f)
+/* Without a module it is the place in the source that tells two functions apart. */
+static bool same_function(const struct tab_function *known, const struct profile_frame *f)
 {
-    /* Without a module it is the place in the source that tells two functions apart. */
-    bool by_source = !f->module;
-    uint64_t a = (uint64_t)f->function << 32 | (by_source ? f->file : f->module);
-    uint64_t b = (uint64_t)f->kind << 1 | by_source | (by_source ? (uint64_t)f->line << 32 : 0);
-    const uint64_t *at = map_find(known, a, b);
-    if (at) {
-        merge_source(&t->functions[*at].row, f);
-        return (uint32_t)*at;
+    bool same = known->row.function == f->function && known->row.kind == f->kind &&
+                known->row.module == f->module;
+    return same && (f->module || (known->row.file == f->file && known->row.line == f->line));
+}
+
+static uint32_t function_of(struct tabulation *t, struct lookup *known,
+                            const struct profile_frame *f)
+{
+    uint64_t place = f->module ? f->module : (uint64_t)f->line << 32 | f->file;
+    uint32_t hash = lookup_hash(known, (uint64_t)f->function << 3 | f->kind, place), at;
+    for (size_t pos = 0; (at = lookup_next(known, hash, &pos)) != LOOKUP_NONE;) {
+        if (!same_function(&t->functions[at], f))
+            continue;
+        merge_source(&t->functions[at].row, f);
+        return at;
     }
     t->functions[t->n_functions] = (struct tab_function){.row = {.function = f->function,
                                                                  .module = f->module,
                                                                  .kind = f->kind,
                                                                  .file = f->file,
                                                                  .line = f->line}};
-    map_put(known, a, b, t->n_functions);
+    lookup_put(known, hash, (uint32_t)t->n_functions);
     return (uint32_t)t->n_functions++;
 }
 
 static void merge_functions(struct tabulation *t)
 {
-    struct map known = {0};
+    struct lookup known;
+    lookup_init(&known);
     t->functions = mem_alloc(t->p->n_frames * sizeof(*t->functions)); /* as many at most */
     t->function_of = mem_alloc(t->p->n_frames * sizeof(*t->function_of));
     for (size_t i = 0; i < t->p->n_frames; i++)
         t->function_of[i] = function_of(t, &known, &t->p->frames[i]);
-    map_release(&known);
+    lookup_release(&known);
     t->touched = mem_alloc(t->n_functions * sizeof(*t->touched));
 }
 

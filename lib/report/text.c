@@ -85,15 +85,19 @@ static void put_losses(struct text *t)
 static void put_limits_hit(struct text *t)
 {
     const struct profile *p = t->tab.p;
-    uint64_t names = intern_overflowed(p->strings);
+    uint64_t names = intern_overflowed(p->strings) + p->names_folded;
     if (p->ticks_missed)
         put(t, "; %" PRIu64 " of %" PRIu64 " ticks missed", p->ticks_missed, p->ticks);
     if (p->folded)
         put(t, "; %" PRIu64 " folded into their callers (memory limit)", p->folded);
     if (p->unattributed)
         put(t, "; %" PRIu64 " under thread [other] (memory limit)", p->unattributed);
+    if (p->modules_folded)
+        put(t, "; %" PRIu64 " mappings under module [other] (memory limit)", p->modules_folded);
+    if (p->tables_cut)
+        put(t, "; %" PRIu64 " symbol tables cut (memory limit)", p->tables_cut);
     if (names)
-        put(t, "; some names read [other] (memory limit)");
+        put(t, "; %" PRIu64 " times a name reads [other] (memory limit)", names);
 }
 
 static void put_samples(struct text *t)

@@ -14,24 +14,21 @@ static uint64_t period_ns(const struct target *t)
     return ns < 10 * 1000 * 1000 ? 10 * 1000 * 1000 : ns;
 }
 
-static bool known(const struct session *s, pid_t pid)
-{
-    for (size_t i = 0; i < s->n_targets; i++)
-        if (s->targets[i]->live && s->targets[i]->process.pid == pid)
-            return true;
-    return false;
-}
-
-/* A child that can't be opened has ended already, or may not be read; either way it is not sampled.
+/*
+ * A child that can't be opened has ended already, or may not be read; either way it is not sampled.
+ * Nor is one whose parent is another: it has the number of a child that has ended meanwhile.
  */
-static void add_child(struct session *s, pid_t pid)
+static void add_child(struct session *s, const struct target *parent, pid_t pid)
 {
     struct error err;
-    if (pid == getpid() || known(s, pid))
+    if (pid == getpid() || session_target(s, pid))
         return;
     int rc = session_add(s, pid, 0, &err);
     if (rc < 0 && rc != -ESRCH)
         session_warn(s, "child not sampled: %s", err.text);
+    struct target *child = rc == 0 ? session_target(s, pid) : NULL;
+    if (child && child->process.ppid != parent->process.pid)
+        ticks_end_target(s, child);
 }
 
 /* /proc/PID/task/TID/children: numbers with a blank behind each (proc(5), since Linux 3.5) */
@@ -43,7 +40,7 @@ static void children_of_thread(struct session *s, struct target *t, pid_t tid)
     uint64_t pid;
     for (const char *p = text; n > 0 && parse_number_at(&p, text + n, 10, &pid);)
         if (pid <= INT32_MAX && p < text + n) /* a cut number is another's */
-            add_child(s, (pid_t)pid);
+            add_child(s, t, (pid_t)pid);
 }
 
 void children_find(struct session *s, struct target *t)

@@ -29,7 +29,7 @@ void naming_keep_perfmap(struct session *s, struct target *t)
     if (!t->has_jit)
         return;
     snprintf(path, sizeof(path), "/tmp/perf-%d.map", t->process.ns_pid);
-    int fd OX_CLOSE = process_open_file(&t->process, path, false);
+    int fd OX_CLOSE = process_open_file(&t->process, path, &st);
     if (fd < 0) {
         session_warn(s,
                      "process %d runs code made at run time that has no names: no %s (node: "
@@ -37,7 +37,7 @@ void naming_keep_perfmap(struct session *s, struct target *t)
                      t->process.pid, path);
         return;
     }
-    if (fstat(fd, &st) < 0 || !trustworthy(t, &st)) {
+    if (!trustworthy(t, &st)) {
         session_warn(s,
                      "%s is ignored: it must be owned by the target's user or root, with one link, "
                      "writable by nobody else, and at most 256 MiB",

@@ -43,6 +43,7 @@ struct session *session_new(const struct session_options *opt, struct guardian *
     s->paused = opt->start_paused;
     s->own_cpu_start_ns = clock_own_cpu_ns();
     stopper_init(&s->stopper, guardian);
+    fd_budget_init(&s->fds);
     return s;
 }
 
@@ -94,8 +95,10 @@ void session_warn(struct session *s, const char *fmt, ...)
     for (size_t i = 0; i < s->n_warnings; i++)
         if (!strcmp(s->warnings[i], text))
             return;
-    if (s->n_warnings < WARNINGS_MAX)
-        s->warnings[s->n_warnings++] = mem_strdup(text);
+    if (s->n_warnings == WARNINGS_MAX)
+        return;
+    bool last = s->n_warnings == WARNINGS_MAX - 1;
+    s->warnings[s->n_warnings++] = mem_strdup(last ? "further warnings are not shown" : text);
 }
 
 const char *session_warning(struct session *s, size_t i)
@@ -112,7 +115,7 @@ bool session_advice(struct session *s, size_t i, const char **ret_module, char *
     return true;
 }
 
-static struct target *find_target(struct session *s, pid_t pid)
+struct target *session_target(struct session *s, pid_t pid)
 {
     for (size_t i = 0; i < s->n_targets; i++)
         if (s->targets[i]->live && s->targets[i]->process.pid == pid)
@@ -120,19 +123,30 @@ static struct target *find_target(struct session *s, pid_t pid)
     return NULL;
 }
 
+static size_t live_targets(const struct session *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_targets; i++)
+        n += s->targets[i]->live;
+    return n;
+}
+
 int session_add(struct session *s, pid_t pid, pid_t tid, struct error *err)
 {
-    struct target *t = find_target(s, pid);
+    struct target *t = session_target(s, pid);
     if (!t) {
         if (s->n_targets == TARGETS_MAX)
             return error_set(err, -E2BIG, "more than %d processes", TARGETS_MAX);
+        if (!fd_budget_allows(&s->fds, live_targets(s) + 1))
+            return error_set(err, -EMFILE,
+                             "more processes than the limit of open files allows (ulimit -n)");
         t = mem_alloc(sizeof(*t));
         int rc = process_open(&t->process, pid, err);
         if (rc < 0) {
             free(t);
             return rc;
         }
-        threads_init(&t->threads);
+        threads_init(&t->threads, &s->fds);
         t->unwinder = unwinder_new();
         t->index = (uint32_t)s->n_targets;
         t->live = true;
@@ -213,6 +227,8 @@ void session_collect(struct session *s)
 {
     beat(s);
     stopper_collect(&s->stopper, ticks_stop_done, s);
+    if (!s->stopper.n)
+        ticks_capture_sleepers(s);
 }
 
 static void end_dead_targets(struct session *s)
@@ -331,6 +347,7 @@ void session_finish(struct session *s)
         w->tick = s->tick;
     }
     ticks_settle(s);
+    s->own_cpu_end_ns = clock_own_cpu_ns();
 }
 
 static void fill_title(struct session *s)
@@ -374,8 +391,14 @@ static void fill_cost(struct session *s)
     c->stop_ns_max = s->stopper.ns_max;
     c->calls_disturbed = s->stopper.disturbed;
     c->calls_repaired = s->stopper.repaired;
-    c->profiler_cpu_ns = clock_own_cpu_ns() - s->own_cpu_start_ns;
+    uint64_t own_cpu_ns = clock_own_cpu_ns();
+    if (own_cpu_ns < s->own_cpu_end_ns)
+        own_cpu_ns += s->own_cpu_end_ns; /* we are a child that only writes the report */
+    c->profiler_cpu_ns = own_cpu_ns - s->own_cpu_start_ns;
     c->profiler_peak_bytes = own_peak_bytes();
+    s->profile->modules_folded = s->modules.folded;
+    s->profile->tables_cut = symbols_tables_cut(s->symbols);
+    s->profile->names_folded = symbols_names_folded(s->symbols);
     c->target_cpu_ns = s->ended_cpu_ns;
     for (size_t i = 0; i < s->n_targets; i++)
         for (size_t k = 0; s->targets[i]->live && k < s->targets[i]->threads.n; k++) {

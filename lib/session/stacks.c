@@ -46,6 +46,10 @@ static uint32_t frame_of(struct session *s, struct target *t, const struct frame
         return profile_frame(s->profile, OX_SPACE(SPACE_UNMAPPED, 0), 0);
     if (map->module && mapping_vaddr(map, addr, &vaddr))
         return profile_frame(s->profile, OX_SPACE(SPACE_MODULE, map->module->id), vaddr);
+    if (map->module) /* its file can't be read, or does not say what lies here: by the place in it
+                      */
+        return profile_frame(s->profile, OX_SPACE(SPACE_MODULE, map->module->id),
+                             map->off + (addr - map->start));
     t->has_jit = true;
     return profile_frame(s->profile, OX_SPACE(SPACE_JIT, t->index), addr);
 }

@@ -47,6 +47,7 @@ struct session {
     struct guardian *guardian; /* borrowed */
     struct profile *profile;
     struct modules modules;
+    struct fd_budget fds; /* shared by the targets' threads */
     struct symbols *symbols;
     struct unwinder *functions; /* owned; knows where functions without symbols begin */
     struct stopper stopper;
@@ -63,10 +64,11 @@ struct session {
 
     struct watch **to_stop; /* owned list: found running in this tick */
     size_t n_to_stop, to_stop_cap;
+    size_t n_fell_asleep; /* of those: watch.fell_asleep */
 
     uint64_t n_watches; /* threads watched at present */
     uint64_t samples;
-    uint64_t own_cpu_start_ns;
+    uint64_t own_cpu_start_ns, own_cpu_end_ns; /* of the sampling */
     uint64_t ended_cpu_ns; /* running time of the targets' threads that have ended */
     size_t frames_named;
     uint8_t *buf;        /* a sleeper's stack: SNAPSHOT_STACK_MAX_BYTES */
@@ -94,8 +96,13 @@ void naming_keep_perfmap(struct session *s, struct target *t);
 void ticks_run(struct session *s, uint64_t tick, uint64_t missed);
 void ticks_stop_done(void *session, const struct stop *stop);
 void ticks_settle(struct session *s);
+/* Those that were to be stopped in this tick, but had fallen asleep. */
+void ticks_capture_sleepers(struct session *s);
 void ticks_renew_names(struct session *s);
 void ticks_end_target(struct session *s, struct target *t);
+
+/* session.c: a living one, or NULL. */
+struct target *session_target(struct session *s, pid_t pid);
 
 /* children.c */
 void children_find(struct session *s, struct target *t);

@@ -24,6 +24,7 @@ enum {
     CAPTURE_TRIES = 3,
     NAMES_PER_CHECK = 64,
     NAMES_PER_REPORT = 256,
+    LOOKS_PER_COLLECTION = 16,
     EXEC_CHECK_NS = 10 * 1000 * 1000,
     MAPS_CHECK_NS = 1000 * 1000 * 1000,
 };
@@ -216,6 +217,11 @@ static void stop(struct session *s, struct watch *w)
     int rc = stopper_start(&s->stopper, w, s->tick);
     if (rc == 0)
         return;
+    if (rc == -EALREADY) { /* its turn comes when no thread stands still for us */
+        w->fell_asleep = true;
+        s->n_fell_asleep++;
+        return;
+    }
     w->tick = s->tick;
     if (rc == -ESRCH) {
         lose(s, LOSS_THREAD_GONE, 1);
@@ -273,7 +279,8 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
     uint32_t tally;
     uint64_t gap = s->tick - w->tick - 1;
     int rc = capture_asleep(s, t, w, &tally, &snap);
-    if (rc == 0 && may_be_taught(s, &snap)) {
+    w->teach = rc == 0 && may_be_taught(s, &snap);
+    if (w->teach) {
         rc = -EAGAIN; /* as if it ran: its stop shows what it sleeps in, and all its registers */
     } else if (rc == 0) {
         found_asleep(s, w, tally, &snap, gap, ran_ns, missed);
@@ -446,8 +453,13 @@ static void tick_target(struct session *s, struct target *t, uint64_t now, uint6
                 begin_watch(s, t, t->threads.items[i]);
     }
     for (size_t i = 0; i < t->threads.n; i++) {
+        /* Where threads are many, or CPUs few, this may last: no thread stands still for so long.
+         */
+        if (s->stopper.n && i % LOOKS_PER_COLLECTION == 0)
+            session_collect(s);
         struct watch *w = t->threads.items[i]->watch;
-        if (w && !w->stopping && !t->threads.items[i]->gone && w->next_look <= s->tick)
+        if (w && !w->stopping && !t->threads.items[i]->gone && w->next_look <= s->tick &&
+            w->tick < s->tick)
             look(s, t, w, missed);
     }
 }
@@ -470,9 +482,36 @@ static void stop_all(struct session *s)
     s->n_to_stop = 0;
 }
 
+static void capture_sleeper(struct session *s, struct target *t, struct watch *w)
+{
+    struct snapshot snap;
+    uint32_t tally;
+    w->fell_asleep = false;
+    if (capture_asleep(s, t, w, &tally, &snap) == 0) {
+        found_asleep(s, w, tally, &snap, 0, 0, 0);
+        return;
+    }
+    lose(s, LOSS_NO_STOP, s->tick - w->tick); /* it runs again */
+    w->tick = s->tick;
+}
+
+void ticks_capture_sleepers(struct session *s)
+{
+    for (size_t i = 0; s->n_fell_asleep && i < s->n_targets; i++) {
+        struct target *t = s->targets[i];
+        for (size_t k = 0; t->live && k < t->threads.n; k++) {
+            struct watch *w = t->threads.items[k]->watch;
+            if (w && w->fell_asleep)
+                capture_sleeper(s, t, w);
+        }
+    }
+    s->n_fell_asleep = 0;
+}
+
 void ticks_run(struct session *s, uint64_t tick, uint64_t missed)
 {
     uint64_t now = clock_now_ns();
+    ticks_capture_sleepers(s);
     s->tick = tick;
     for (size_t i = 0; i < s->n_targets; i++) {
         struct target *t = s->targets[i];
@@ -485,6 +524,8 @@ void ticks_run(struct session *s, uint64_t tick, uint64_t missed)
     stop_all(s);
     if (s->stopper.n)
         stopper_expire(&s->stopper, ticks_stop_done, s);
+    else
+        ticks_capture_sleepers(s);
 }
 
 void ticks_stop_done(void *session, const struct stop *stop)
@@ -542,6 +583,7 @@ void ticks_renew_names(struct session *s)
 
 void ticks_settle(struct session *s)
 {
+    ticks_capture_sleepers(s);
     for (size_t i = 0; i < s->n_targets; i++) {
         struct target *t = s->targets[i];
         for (size_t k = 0; t->live && k < t->threads.n; k++)

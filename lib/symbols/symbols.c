@@ -17,7 +17,10 @@
 
 enum source { SOURCE_SYMTAB, SOURCE_DEBUG, SOURCE_DYNSYM, SOURCE_PLT, SOURCE_N };
 
-enum { NAMES_MAX_BYTES = 256 * 1024 * 1024 };
+enum {
+    NAMES_MAX_BYTES = 64 << 20,
+    FUNCTIONS_MAX = 4 << 20, /* of all tables together: 96 MiB */
+};
 
 /* What names the functions of one module. */
 struct names {
@@ -42,6 +45,7 @@ struct symbols {
     size_t n_known, known_cap;
     struct map by_place; /* (module id and source, place) -> place in known */
     struct modules debug_files;
+    struct symtab_room room;
 };
 
 struct symbols *symbols_new(const struct symbols_options *opt)
@@ -50,6 +54,7 @@ struct symbols *symbols_new(const struct symbols_options *opt)
     s->demangle = opt->demangle;
     s->debug_dir = mem_strdup(opt->debug_dir ? opt->debug_dir : "/usr/lib/debug");
     s->strings = intern_new(NAMES_MAX_BYTES);
+    s->room.left = FUNCTIONS_MAX;
     return s;
 }
 
@@ -100,7 +105,7 @@ static struct symtab *read_debug_table(struct symbols *s, struct names *names)
     names->debug_rc = debug_file_open(&s->debug_files, s->debug_dir, names->m, &file, &sections);
     if (names->debug_rc < 0)
         return NULL;
-    struct symtab *t = symtab_read(file, &sections, SHT_SYMTAB);
+    struct symtab *t = symtab_read(file, &sections, SHT_SYMTAB, &s->room);
     sections_release(&sections);
     return t;
 }
@@ -110,10 +115,11 @@ static struct symtab *table_of(struct symbols *s, struct names *names, enum sour
     if (names->tried[source])
         return names->tables[source];
     names->tried[source] = true;
-    names->tables[source] = source == SOURCE_DEBUG
-                                ? read_debug_table(s, names)
-                                : symtab_read(names->m, &names->sections,
-                                              source == SOURCE_SYMTAB ? SHT_SYMTAB : SHT_DYNSYM);
+    names->tables[source] =
+        source == SOURCE_DEBUG
+            ? read_debug_table(s, names)
+            : symtab_read(names->m, &names->sections,
+                          source == SOURCE_SYMTAB ? SHT_SYMTAB : SHT_DYNSYM, &s->room);
     return names->tables[source];
 }
 
@@ -207,6 +213,16 @@ const char *symbols_demangle(struct symbols *s, const char *linkage_name)
     return keep(s, name);
 }
 
+uint64_t symbols_tables_cut(const struct symbols *s)
+{
+    return s->room.cut;
+}
+
+uint64_t symbols_names_folded(const struct symbols *s)
+{
+    return intern_overflowed(s->strings);
+}
+
 static void advise_debug_file(const struct symbols *s, const struct names *names, char *buf,
                               size_t buf_bytes)
 {
@@ -231,7 +247,7 @@ void symbols_advice(struct symbols *s, struct module *m, char *buf, size_t buf_b
     struct names *names = names_of(s, m);
     if (buf_bytes)
         buf[0] = '\0';
-    if (!m->n_loads) {
+    if (!m->n_loads || m->trouble[0]) {
         snprintf(buf, buf_bytes, "no symbols: %s", m->trouble[0] ? m->trouble : "not read");
         return;
     }

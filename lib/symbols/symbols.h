@@ -52,6 +52,11 @@ int symbols_find(struct symbols *s, struct module *m, uint64_t vaddr, struct sym
  * the result is borrowed as above. */
 const char *symbols_demangle(struct symbols *s, const char *linkage_name);
 
+/* What limits took: symbol tables that were not read to their end (4 M functions of all modules
+ * together), and how often a name was too much and reads "[other]" (64 MiB of them). */
+uint64_t symbols_tables_cut(const struct symbols *s);
+uint64_t symbols_names_folded(const struct symbols *s);
+
 /* Of the module's name sources, for "what would name the unnamed": "" where all is well, else one
  * sentence such as "no symbols: install the package with its debug symbols (build-id ab12...)". */
 void symbols_advice(struct symbols *s, struct module *m, char *buf, size_t buf_bytes);

@@ -8,10 +8,10 @@
 #include "base/mem.h"
 
 enum {
-    SYMBOLS_MAX = 8 * 1024 * 1024,
-    CHUNK = 2048,       /* symbols read at a time: 48 KiB */
-    ALIASES_MAX = 1024, /* looked at for one name */
-    NESTED_MAX = 32,    /* starts looked at, back from an address */
+    SYMBOLS_MAX = 8 * 1024 * 1024, /* looked at in one table */
+    CHUNK = 2048,                  /* symbols read at a time: 48 KiB */
+    ALIASES_MAX = 1024,            /* looked at for one name */
+    NESTED_MAX = 32,               /* starts looked at, back from an address */
     NAME_MAX_BYTES = 64 * 1024
 };
 
@@ -29,7 +29,8 @@ struct entry {
 struct symtab {
     struct module *m; /* borrowed */
     struct entry *items;
-    size_t n;
+    size_t n, cap;
+    bool full; /* there was one more */
     uint64_t names_off, names_bytes;
 };
 
@@ -72,6 +73,9 @@ static bool is_function(const struct sections *s, const Elf64_Sym *sym)
 static void add(struct symtab *t, const struct sections *s, const Elf64_Sym *sym)
 {
     if (!is_function(s, sym))
+        return;
+    t->full |= t->n == t->cap;
+    if (t->full)
         return;
     uint64_t left = code_left(s, sym->st_shndx, sym->st_value), bytes = sym->st_size;
     if (left && bytes > left)
@@ -138,18 +142,21 @@ static void measure_unsized(struct symtab *t, const struct sections *s)
     }
 }
 
-static int read_entries(struct symtab *t, const struct sections *s, const Elf64_Shdr *table)
+static int read_entries(struct symtab *t, const struct sections *s, const Elf64_Shdr *table,
+                        size_t room)
 {
     uint64_t n = table->sh_size / sizeof(Elf64_Sym), off = table->sh_offset;
     uint8_t last;
+    t->full = n > SYMBOLS_MAX;
     if (n > SYMBOLS_MAX)
         n = SYMBOLS_MAX;
     /* A size that the file does not have must not cost its memory. */
     if (!n || module_read(t->m, &last, 1, off + n * sizeof(Elf64_Sym) - 1) < 0)
         return -ENODATA;
     OX_FREE Elf64_Sym *chunk = mem_alloc(CHUNK * sizeof(Elf64_Sym));
-    t->items = mem_alloc(n * sizeof(*t->items));
-    for (uint64_t done = 0; done < n;) {
+    t->cap = n < room ? n : room;
+    t->items = mem_alloc(t->cap * sizeof(*t->items));
+    for (uint64_t done = 0; done < n && !(t->full && t->n == t->cap);) {
         size_t take = n - done < CHUNK ? (size_t)(n - done) : CHUNK;
         if (module_read(t->m, chunk, take * sizeof(*chunk), off + done * sizeof(*chunk)) < 0)
             return -ENODATA;
@@ -160,7 +167,8 @@ static int read_entries(struct symtab *t, const struct sections *s, const Elf64_
     return t->n ? 0 : -ENODATA;
 }
 
-struct symtab *symtab_read(struct module *m, const struct sections *s, uint32_t type)
+struct symtab *symtab_read(struct module *m, const struct sections *s, uint32_t type,
+                           struct symtab_room *room)
 {
     const Elf64_Shdr *table = sections_find(s, m, type, NULL);
     if (!table || table->sh_entsize != sizeof(Elf64_Sym) || table->sh_link >= s->n)
@@ -169,10 +177,13 @@ struct symtab *symtab_read(struct module *m, const struct sections *s, uint32_t 
     t->m = m;
     t->names_off = s->items[table->sh_link].sh_offset;
     t->names_bytes = s->items[table->sh_link].sh_size;
-    if (read_entries(t, s, table) < 0) {
+    int rc = read_entries(t, s, table, room->left);
+    room->cut += t->full;
+    if (rc < 0) {
         symtab_free(t);
         return NULL;
     }
+    room->left -= t->n;
     qsort(t->items, t->n, sizeof(*t->items), compare);
     drop_covered(t);
     measure_unsized(t, s);

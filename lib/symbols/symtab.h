@@ -15,12 +15,19 @@
  */
 struct symtab;
 
+/* For how many functions there is memory, and how many tables were cut short by that. */
+struct symtab_room {
+    size_t left;
+    uint64_t cut;
+};
+
 /*
  * Reads the first section of this type (SHT_SYMTAB, SHT_DYNSYM). NULL where there is none, it can't
- * be read, or no function is in it. Of more than 8 M symbols the first 8 M are read.
+ * be read, or no function is in it. Takes what it keeps from the room.
  * m must outlive the table; the sections need not.
  */
-struct symtab *symtab_read(struct module *m, const struct sections *s, uint32_t type);
+struct symtab *symtab_read(struct module *m, const struct sections *s, uint32_t type,
+                           struct symtab_room *room);
 void symtab_free(struct symtab *t);
 
 /* Where a vaddr lies: symbols that start at one place and cover it. */

@@ -132,8 +132,14 @@ const struct mapping *mappings_find(const struct mappings *t, uint64_t addr)
     return i < t->n && t->items[i].start <= addr ? &t->items[i] : NULL;
 }
 
+static size_t path_bytes(const struct mapping *m)
+{
+    return m->path ? strlen(m->path) + 1 : 0;
+}
+
 static void insert_at(struct mappings *t, size_t i, struct mapping m)
 {
+    t->path_bytes += path_bytes(&m);
     t->items = mem_grow(t->items, &t->cap, t->n + 1, sizeof(*t->items));
     memmove(&t->items[i + 1], &t->items[i], (t->n - i) * sizeof(*t->items));
     t->items[i] = m;
@@ -142,8 +148,10 @@ static void insert_at(struct mappings *t, size_t i, struct mapping m)
 
 static void remove_range(struct mappings *t, size_t from, size_t to)
 {
-    for (size_t i = from; i < to; i++)
+    for (size_t i = from; i < to; i++) {
+        t->path_bytes -= path_bytes(&t->items[i]);
         free(t->items[i].path);
+    }
     if (to > from)
         memmove(&t->items[from], &t->items[to], (t->n - to) * sizeof(*t->items));
     t->n -= to - from;
@@ -170,6 +178,11 @@ static void split_at(struct mappings *t, uint64_t addr)
 
 void mappings_put(struct mappings *t, struct mapping *take)
 {
+    if (t->n >= MAPPINGS_MAX || t->path_bytes >= MAPPINGS_PATH_BYTES_MAX) {
+        free(take->path);
+        *take = (struct mapping){0};
+        return;
+    }
     split_at(t, take->start);
     split_at(t, take->end);
     size_t from = first_above(t, take->start), to = from;

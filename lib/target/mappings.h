@@ -20,10 +20,17 @@ struct mapping {
         *module; /* borrowed from a struct modules; NULL unless executable and of a file */
 };
 
+/* Past either, further mappings are left out: what lies there is unmapped to whoever asks. */
+enum {
+    MAPPINGS_MAX = 1 << 17, /* twice the kernel's vm.max_map_count, as it comes */
+    MAPPINGS_PATH_BYTES_MAX = 32 << 20,
+};
+
 /* Sorted by start, without overlaps. */
 struct mappings {
     struct mapping *items; /* owned */
     size_t n, cap;
+    size_t path_bytes; /* of all items */
 };
 
 void mappings_release(struct mappings *t);
@@ -34,7 +41,7 @@ const struct mapping *mappings_find(const struct mappings *t, uint64_t addr);
 /* Parses one line, without its newline. -EBADMSG on anything malformed. Owns nothing on failure. */
 int mapping_parse(const char *line, size_t line_bytes, struct mapping *ret_mapping);
 
-/* Takes the mapping, replacing whatever it overlaps. */
+/* Takes the mapping, replacing whatever it overlaps; drops it where the table is full. */
 void mappings_put(struct mappings *t, struct mapping *take);
 
 /* The vaddr in m->module that addr shows; false without module or segment. */

@@ -308,3 +308,20 @@ struct module *modules_add(struct modules *t, uint64_t dev, uint64_t ino, const 
     t->items[t->n++] = m;
     return m;
 }
+
+bool modules_full(const struct modules *t)
+{
+    return t->n >= MODULES_KEPT_MAX;
+}
+
+struct module *modules_other(struct modules *t)
+{
+    t->folded++;
+    if (t->other)
+        return t->other;
+    struct module *m = t->other = modules_add(t, 0, 0, "[other]");
+    m->n_loads = 1;
+    m->loads[0] = (struct module_load){.file_bytes = INT64_MAX, .flags = PF_R | PF_X};
+    snprintf(m->trouble, sizeof(m->trouble), "more modules than memory or open files allow");
+    return m;
+}

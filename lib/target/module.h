@@ -74,10 +74,15 @@ int module_read_headers(struct module *m);
 /* Basename of the path, for display; "(deleted)" is cut off. Borrowed into buf. */
 const char *module_short_name(const struct module *m, char *buf, size_t buf_bytes);
 
+/* What one run keeps of a target's: 3 KiB and an open file each. */
+enum { MODULES_KEPT_MAX = 8192 };
+
 /* All modules of a run, each file once. Modules live as long as the table. */
 struct modules {
     struct module **items; /* owned */
     size_t n, cap;
+    struct module *other; /* one of them; NULL until a limit asks for it */
+    uint64_t folded;      /* how often it was handed out */
 };
 
 void modules_release(struct modules *t);
@@ -85,7 +90,12 @@ void modules_release(struct modules *t);
 /* The module with this identity, or NULL. Matches dev, ino and path. */
 struct module *modules_find(const struct modules *t, uint64_t dev, uint64_t ino, const char *path);
 
-/* Adds an empty one: fd -1, no pieces. */
+/* Adds an empty one: fd -1, no pieces. Whoever adds what a target can make asks first. */
 struct module *modules_add(struct modules *t, uint64_t dev, uint64_t ino, const char *path);
+bool modules_full(const struct modules *t);
+
+/* The one called "[other]", in place of whatever a limit keeps out: no bytes of its file can be
+ * read, and its vaddr are offsets in the file. */
+struct module *modules_other(struct modules *t);
 
 #endif

@@ -4,12 +4,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,7 +39,7 @@ bool process_alive(const struct process *p)
 {
     /* pidfd_open(2): readable once the whole thread group has terminated */
     struct pollfd pfd = {.fd = p->pidfd, .events = POLLIN};
-    return poll(&pfd, 1, 0) == 0;
+    return poll(&pfd, 1, 0) <= 0; /* a failed poll says nothing of the process */
 }
 
 ssize_t process_read_file(const struct process *p, const char *name, char *buf, size_t bytes)
@@ -163,6 +161,7 @@ static int open_program(struct process *p)
     p->root_fd = open_of_any_thread(p, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
     p->mem_fd = mem;
     p->maps_fd = maps;
+    p->ppid = stat.ppid;
     p->start_ticks = stat.start_ticks;
     p->start_stack = stat.start_stack;
     memcpy(p->comm, stat.comm, sizeof(p->comm));
@@ -222,23 +221,4 @@ bool process_check_exec(struct process *p)
     mappings_release(&p->maps);
     p->maps_read_ns = 0;
     return true;
-}
-
-int process_open_file(const struct process *p, const char *path, bool follow_links)
-{
-    /* O_NONBLOCK: a FIFO in the place of a library must not hang us */
-    struct open_how how = {
-        .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS |
-                   (follow_links ? 0 : (unsigned)RESOLVE_NO_SYMLINKS),
-    };
-    int fd = (int)syscall(SYS_openat2, p->root_fd, path, &how, sizeof(how));
-    struct stat st;
-    if (fd < 0)
-        return -errno;
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        close(fd);
-        return -EINVAL;
-    }
-    return fd;
 }

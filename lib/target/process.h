@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -17,7 +18,7 @@
  * with it: a number alone is never trusted, as PIDs are reused. Nothing here stops or changes it.
  */
 struct process {
-    pid_t pid;
+    pid_t pid, ppid;             /* ppid: of when it was opened */
     int pidfd, proc_fd, task_fd; /* owned; proc_fd is O_PATH */
     int root_fd;                 /* owned, O_PATH: its root directory */
     int stat_fd;                 /* owned; its leader's */
@@ -68,9 +69,13 @@ int process_query_memory(const struct process *p, uint64_t addr, uint64_t *ret_s
 bool process_check_mappings(struct process *p);
 
 /*
- * Opens a file of the target under its own root: no magic links, no way out of the root, regular
- * files only, never blocking. Descriptor or negative errno.
+ * Opens a file of the target under its own root: no links, no way out of the root, regular files
+ * only, never blocking. -ENOTSUP where it, or a folder on the way, lies on a file system whose
+ * server may never answer. Descriptor or negative errno.
  */
-int process_open_file(const struct process *p, const char *path, bool follow_links);
+int process_open_file(const struct process *p, const char *path, struct stat *ret_st);
+
+/* The same for a file that is already held by an O_PATH descriptor, which stays the caller's. */
+int process_reopen_file(const struct process *p, int path_fd, struct stat *ret_st);
 
 #endif

@@ -93,45 +93,57 @@ static void load_vdso(const struct process *p, struct module *m, const struct ma
     m->file_bytes = bytes;
 }
 
-static bool same_file(int fd, const struct mapping *map, struct stat *st)
-{
-    return fstat(fd, st) == 0 && S_ISREG(st->st_mode) && st->st_ino == map->ino &&
-           st->st_dev == map->dev;
-}
-
 /* Deleted and replaced files are still reachable by map_files, where privilege allows. */
 static int open_mapped_file(const struct process *p, const struct mapping *map, struct stat *st)
 {
     char path[80];
     snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, map->start, map->end);
-    int fd = openat(p->proc_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int held OX_CLOSE = openat(p->proc_fd, path, O_PATH | O_CLOEXEC);
     /* the very file that is mapped, whatever device number a layered file system shows */
-    if (fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode))
-        return fd;
-    if (fd >= 0)
-        close(fd);
-    fd = process_open_file(p, map->path, true);
-    if (fd < 0)
-        return fd;
-    if (same_file(fd, map, st))
+    if (held >= 0)
+        return process_reopen_file(p, held, st);
+    int fd = process_open_file(p, map->path, st);
+    if (fd < 0 || (st->st_ino == map->ino && st->st_dev == map->dev))
         return fd;
     close(fd);
     return -ESTALE;
 }
 
-static void load_file(const struct process *p, struct module *m, const struct mapping *map)
+static const char *trouble_of(int rc)
 {
-    struct stat st;
-    int fd = open_mapped_file(p, map, &st);
-    if (fd < 0) {
-        snprintf(m->trouble, sizeof(m->trouble), "%s",
-                 fd == -ESTALE || fd == -ENOENT
-                     ? "the file was deleted or replaced since it was mapped"
-                     : strerror(-fd));
+    if (rc == -ESTALE || rc == -ENOENT)
+        return "the file was deleted or replaced since it was mapped";
+    if (rc == -ENOTSUP)
+        return "it lies on a FUSE file system, which might never answer";
+    return strerror(-rc);
+}
+
+static void take_file(struct module *m, int fd, const struct stat *st)
+{
+    if (fd >= 0) {
+        m->fd = fd;
+        m->file_bytes = (uint64_t)st->st_size;
         return;
     }
-    m->fd = fd;
-    m->file_bytes = (uint64_t)st.st_size;
+    snprintf(m->trouble, sizeof(m->trouble), "%s", trouble_of(fd));
+}
+
+static struct module *new_module(const struct process *p, struct modules *modules,
+                                 const struct mapping *map, bool vdso)
+{
+    struct stat st = {0};
+    int fd = vdso || modules_full(modules) ? -1 : open_mapped_file(p, map, &st);
+    /* Where descriptors are short it is not kept: its next mapping may find one. */
+    if (modules_full(modules) || fd == -EMFILE || fd == -ENFILE)
+        return modules_other(modules);
+    struct module *m = modules_add(modules, map->dev, map->ino, map->path);
+    if (vdso)
+        load_vdso(p, m, map);
+    else
+        take_file(m, fd, &st);
+    if (!m->trouble[0])
+        module_read_headers(m);
+    return m;
 }
 
 static struct module *module_of(const struct process *p, struct modules *modules,
@@ -141,16 +153,7 @@ static struct module *module_of(const struct process *p, struct modules *modules
     if (!(map->prot & PROT_EXEC) || !map->path || (!map->ino && !vdso))
         return NULL;
     struct module *m = modules_find(modules, map->dev, map->ino, map->path);
-    if (m)
-        return m;
-    m = modules_add(modules, map->dev, map->ino, map->path);
-    if (vdso)
-        load_vdso(p, m, map);
-    else
-        load_file(p, m, map);
-    if (!m->trouble[0])
-        module_read_headers(m);
-    return m;
+    return m ? m : new_module(p, modules, map, vdso);
 }
 
 static int map_one(struct process *p, struct modules *modules, uint64_t addr)

@@ -16,15 +16,24 @@
 #include "base/mem.h"
 #include "base/parse.h"
 
-enum { FDS_KEPT_FREE = 128 };
+enum { FDS_MAX = 1 << 20, FDS_PER_PROCESS = 7 };
 
-void threads_init(struct threads *t)
+void fd_budget_init(struct fd_budget *b)
 {
     struct rlimit limit = {.rlim_cur = 1024};
-    *t = (struct threads){0};
     getrlimit(RLIMIT_NOFILE, &limit);
-    size_t most = limit.rlim_cur > 1 << 20 ? 1 << 20 : (size_t)limit.rlim_cur;
-    t->fds_left = most > FDS_KEPT_FREE ? (most - FDS_KEPT_FREE) / 2 : 0;
+    size_t most = limit.rlim_cur > FDS_MAX ? FDS_MAX : (size_t)limit.rlim_cur;
+    *b = (struct fd_budget){.all = most / 4 * 3, .for_threads = most / 8 * 3};
+}
+
+bool fd_budget_allows(const struct fd_budget *b, size_t processes)
+{
+    return b->kept <= b->all && processes <= (b->all - b->kept) / FDS_PER_PROCESS;
+}
+
+void threads_init(struct threads *t, struct fd_budget *fds)
+{
+    *t = (struct threads){.fds = fds};
 }
 
 static void close_kept(struct threads *t, int *fd)
@@ -33,7 +42,7 @@ static void close_kept(struct threads *t, int *fd)
         return;
     close(*fd);
     *fd = -1;
-    t->fds_left++;
+    t->fds->kept--;
 }
 
 static void free_thread(struct threads *t, struct thread *th)
@@ -137,7 +146,7 @@ int threads_rescan(struct threads *t, const struct process *p)
 {
     struct stat st;
     if (fstat(p->task_fd, &st) < 0)
-        return -ESRCH;
+        return errno == ENOENT ? -ESRCH : -errno;
     if (t->links && st.st_nlink == t->links)
         return 0;
     t->rescans++;
@@ -163,8 +172,8 @@ static ssize_t read_kept(struct threads *t, const struct process *p, struct thre
         use = openat(p->task_fd, path, O_RDONLY | O_CLOEXEC);
         if (use < 0)
             return errno == ENOENT ? -ESRCH : -errno;
-        if (t->fds_left) {
-            t->fds_left--;
+        if (t->fds->kept < t->fds->for_threads) {
+            t->fds->kept++;
             *fd = use;
         }
     }

@@ -19,16 +19,33 @@ struct thread {
     struct watch *watch; /* the sampler's notes; not looked at here, freed by the sampler */
 };
 
+/*
+ * How the limit of open files is shared out, for all processes of a session together: three eighths
+ * at most are kept open for threads, three quarters for threads and processes; the rest is for
+ * modules and for ourselves.
+ */
+struct fd_budget {
+    size_t all, for_threads;
+    size_t kept; /* for threads, at present */
+};
+
+/* Of the limit as it is now. */
+void fd_budget_init(struct fd_budget *b);
+
+/* Whether so many processes can be open at once. */
+bool fd_budget_allows(const struct fd_budget *b, size_t processes);
+
 struct threads {
     struct thread **items; /* owned; in order of appearance */
     size_t n, cap;
     struct map by_tid; /* tid -> struct thread * */
     uint64_t rescans;
-    uint64_t links;  /* of /proc/PID/task when it was last read; 0 = read it again */
-    size_t fds_left; /* how many more descriptors may be kept */
+    uint64_t links;        /* of /proc/PID/task when it was last read; 0 = read it again */
+    struct fd_budget *fds; /* borrowed */
 };
 
-void threads_init(struct threads *t);
+/* fds must outlive the threads. */
+void threads_init(struct threads *t, struct fd_budget *fds);
 void threads_release(struct threads *t);
 
 /*

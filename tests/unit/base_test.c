@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/escape.h"
 #include "base/intern.h"
+#include "base/lookup.h"
 #include "base/map.h"
 #include "base/parse.h"
 
@@ -64,7 +66,7 @@ Test(map, keeps_what_was_put_through_removals)
 
 Test(intern, same_string_same_number_and_a_bound)
 {
-    struct intern *in = intern_new(64);
+    struct intern *in = intern_new(4 * INTERN_OVERHEAD_BYTES + 64);
     uint32_t a = intern_put(in, "alpha"), b = intern_put(in, "beta");
     cr_assert_neq(a, b);
     cr_assert_eq(intern_put(in, "alpha"), a);
@@ -75,7 +77,51 @@ Test(intern, same_string_same_number_and_a_bound)
     big[127] = '\0';
     cr_assert_str_eq(intern_get(in, intern_put(in, big)), "[other]");
     cr_assert_eq(intern_overflowed(in), 1);
+    cr_assert_eq(intern_put(in, "alpha"), a, "what is known stays known");
+    cr_assert_eq(intern_put_n(in, "beta\0x", 6), b, "a 0 ends it");
     intern_free(in);
+}
+
+Test(intern, short_strings_are_counted_with_what_they_cost)
+{
+    enum { BYTES = 100 * 1000 };
+    struct intern *in = intern_new(BYTES);
+    char name[16];
+    uint32_t last = 0;
+    for (int i = 0; i < BYTES; i++) {
+        snprintf(name, sizeof(name), "%d", i);
+        last = intern_put(in, name);
+    }
+    cr_assert_str_eq(intern_get(in, last), "[other]");
+    cr_assert_gt(intern_overflowed(in), BYTES - BYTES / INTERN_OVERHEAD_BYTES);
+    intern_free(in);
+}
+
+Test(lookup, finds_items_by_their_keys)
+{
+    enum { N = 5000 };
+    static uint64_t keys[N];
+    struct lookup l;
+    lookup_init(&l);
+    size_t at = 0;
+    cr_assert_eq(lookup_next(&l, lookup_hash(&l, 1, 2), &at), LOOKUP_NONE);
+    for (uint32_t i = 0; i < N; i++) {
+        keys[i] = (uint64_t)i * i;
+        lookup_put(&l, lookup_hash(&l, keys[i], i), i);
+    }
+    for (uint32_t i = 0; i < N; i++) {
+        size_t pos = 0;
+        uint32_t found;
+        do
+            found = lookup_next(&l, lookup_hash(&l, keys[i], i), &pos);
+        while (found != LOOKUP_NONE && found != i);
+        cr_assert_eq(found, i);
+        pos = 0;
+        while ((found = lookup_next(&l, lookup_hash(&l, keys[i], N + i), &pos)) != LOOKUP_NONE)
+            cr_assert_lt(found, N, "a stranger at most");
+    }
+    lookup_release(&l);
+    lookup_release(NULL);
 }
 
 Test(escape, hostile_names_become_harmless)

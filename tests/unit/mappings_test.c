@@ -237,3 +237,26 @@ Test(mappings, vaddr_goes_through_the_segments)
     cr_assert(!mapping_vaddr(&m, 0x8000, &vaddr), "outside of the mapping");
     modules_release(&mods);
 }
+
+Test(mappings, past_the_limit_they_are_dropped)
+{
+    struct mappings t = {0};
+    char path[4096];
+    memset(path, 'a', sizeof(path) - 1);
+    path[sizeof(path) - 1] = '\0';
+    size_t most = MAPPINGS_PATH_BYTES_MAX / sizeof(path);
+    for (uint64_t i = 1; i <= most + 10; i++)
+        put(&t, i << 12, (i + 1) << 12, path);
+    cr_assert_eq(t.n, most);
+    cr_assert_null(mappings_find(&t, (most + 1) << 12));
+    cr_assert_not_null(mappings_find(&t, most << 12));
+    cr_assert_eq(t.path_bytes, MAPPINGS_PATH_BYTES_MAX);
+    mappings_release(&t);
+    cr_assert_eq(t.path_bytes, 0);
+    for (uint64_t i = 1; i <= MAPPINGS_MAX + 10; i++) {
+        struct mapping m = {.start = i << 12, .end = (i + 1) << 12};
+        mappings_put(&t, &m);
+    }
+    cr_assert_eq(t.n, MAPPINGS_MAX);
+    mappings_release(&t);
+}

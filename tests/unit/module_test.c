@@ -308,3 +308,24 @@ Test(module, identity_is_device_inode_and_path)
     cr_assert_eq(t.n, 0);
     modules_release(NULL);
 }
+
+Test(module, past_the_limit_there_is_one_called_other)
+{
+    struct modules t = {0};
+    for (uint64_t i = 0; i < MODULES_KEPT_MAX; i++) {
+        cr_assert(!modules_full(&t));
+        modules_add(&t, 8, i, "/x");
+    }
+    cr_assert(modules_full(&t));
+    struct module *other = modules_other(&t);
+    uint64_t vaddr = 0;
+    uint8_t byte;
+    cr_assert_str_eq(other->path, "[other]");
+    cr_assert_eq(t.items[other->id], other);
+    cr_assert_eq(modules_other(&t), other);
+    cr_assert_eq(t.folded, 2);
+    cr_assert(module_vaddr_of_off(other, 0x1234, &vaddr), "code there still has an address");
+    cr_assert_eq(vaddr, 0x1234);
+    cr_assert_eq(module_read_vaddr(other, &byte, 1, vaddr), -EFAULT);
+    modules_release(&t);
+}

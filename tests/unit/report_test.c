@@ -293,6 +293,9 @@ Test(text, head_tells_what_limits_did)
     p->threads_seen = 2;
     p->truncated = 1;
     p->lost[LOSS_NOT_STOPPED] = 2;
+    p->modules_folded = 37;
+    p->tables_cut = 2;
+    p->names_folded = 8;
     p->cost.stops = p->cost.calls_disturbed = 1;
     p->cost.calls_repaired = 3;
     p->cost.stop_ns_sum = p->cost.stop_ns_max = 3400;
@@ -304,7 +307,9 @@ Test(text, head_tells_what_limits_did)
            "# oxprof 0.1.0: pid 4242 (app), 2 threads, CPU, 1000 Hz, 1.00 s\n"
            "# 10 samples: 10 on CPU (0.01 CPUs busy); 2 lost (2 not stopped); 1 stack truncated; "
            "7 of 1000 ticks missed; 5 folded into their callers (memory limit); "
-           "6 under thread [other] (memory limit)\n"
+           "6 under thread [other] (memory limit); 37 mappings under module [other] (memory "
+           "limit); 2 symbol tables cut (memory limit); 8 times a name reads [other] (memory "
+           "limit)\n"
            "# cost: 1 stop, 3.4 us mean, 3.4 us max, 0.00034% of the target's running time; "
            "1 system call disturbed, 3 put back; oxprof 0% of a CPU, 0 MiB\n"
            "#\n# on CPU\n"

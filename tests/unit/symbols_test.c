@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "symbols/symbols.h"
+#include "symbols/symtab.h"
 
 enum { TEXT = 1, DATA, SYMTAB, STRTAB, NOTE, PLT, RELA, SECTIONS_N };
 enum { SYMBOLS_MAX = 32, STRINGS_BYTES = 2048 };
@@ -554,4 +555,32 @@ Test(syscalls, numbers_of_x86_64)
     cr_assert_null(syscall_name(400), "a hole between two tables");
     cr_assert_null(syscall_name(100000));
     cr_assert_null(syscall_name(INT64_MIN));
+}
+
+Test(symbols, a_table_takes_what_there_is_room_for)
+{
+    struct fixture f = {0};
+    image_init(&f.im, 1);
+    for (uint64_t i = 0; i < 5; i++)
+        function(&f.im, "f", 0x1000 + 16 * i, 16);
+    setup(&f, DEMANGLE_FULL);
+    struct sections sections;
+    struct symtab_room room = {.left = 8};
+    struct symtab_hit hit;
+    cr_assert_eq(sections_read(&sections, f.m), 0);
+    struct symtab *whole = symtab_read(f.m, &sections, SHT_SYMTAB, &room);
+    cr_assert(symtab_find(whole, 0x1040, &hit));
+    cr_assert_eq(room.left, 3);
+    cr_assert_eq(room.cut, 0);
+    struct symtab *cut = symtab_read(f.m, &sections, SHT_SYMTAB, &room);
+    cr_assert(symtab_find(cut, 0x1020, &hit));
+    cr_assert(!symtab_find(cut, 0x1040, &hit));
+    cr_assert_eq(room.left, 0);
+    cr_assert_eq(room.cut, 1);
+    cr_assert_null(symtab_read(f.m, &sections, SHT_SYMTAB, &room));
+    cr_assert_eq(room.cut, 2);
+    symtab_free(whole);
+    symtab_free(cut);
+    sections_release(&sections);
+    teardown(&f);
 }
