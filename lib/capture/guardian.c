@@ -26,6 +26,7 @@ enum {
 struct guard {
     struct guardian_page *page;
     int sampler_fd, stat_fd;
+    int ready[2];                 /* a pipe, until it watches */
     uint64_t looked_ns, awake_ns; /* the last look; the first after a suspension of our own */
     uint64_t continued_ns, heartbeat;
     int silent_looks;
@@ -132,6 +133,10 @@ static _Noreturn void become_guardian(struct guard *g)
     /* Only stderr is needed: a pipe whose other end we held would never end for its reader. */
     dup2(STDERR_FILENO, STDIN_FILENO);
     dup2(STDERR_FILENO, STDOUT_FILENO);
+    if (write(g->ready[1], "", 1) != 1)
+        _exit(1);
+    close(g->ready[0]);
+    close(g->ready[1]);
     guard_main(g);
 }
 
@@ -152,6 +157,19 @@ static int open_sampler(struct guard *ret, pid_t sampler)
     return rc;
 }
 
+/* Nothing is sampled before it watches: on a busy machine a new process may have to wait long. */
+static int await_ready(int ready[2])
+{
+    char byte;
+    ssize_t n;
+    close(ready[1]);
+    ready[1] = -1;
+    do
+        n = read(ready[0], &byte, 1);
+    while (n < 0 && errno == EINTR);
+    return n == 1 ? 0 : -ECHILD;
+}
+
 int guardian_start(struct guardian *g)
 {
     pid_t sampler = getpid();
@@ -160,6 +178,12 @@ int guardian_start(struct guardian *g)
     int rc = open_sampler(&guard, sampler);
     if (rc < 0)
         return rc;
+    if (pipe2(guard.ready, O_CLOEXEC) < 0) {
+        rc = -errno;
+        close(guard.sampler_fd);
+        close(guard.stat_fd);
+        return rc;
+    }
     void *page =
         mmap(NULL, sizeof(*g->page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     rc = page == MAP_FAILED ? -errno : 0;
@@ -167,10 +191,13 @@ int guardian_start(struct guardian *g)
     g->pid = rc < 0 ? -1 : fork();
     if (g->pid == 0)
         become_guardian(&guard);
-    if (rc == 0 && g->pid < 0) {
-        rc = -errno;
+    if (rc == 0)
+        rc = g->pid < 0 ? -errno : await_ready(guard.ready);
+    if (rc < 0 && page != MAP_FAILED)
         munmap(page, sizeof(*g->page));
-    }
+    close(guard.ready[0]);
+    if (guard.ready[1] >= 0)
+        close(guard.ready[1]);
     close(guard.sampler_fd);
     close(guard.stat_fd);
     if (rc == 0)

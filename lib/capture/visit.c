@@ -196,11 +196,20 @@ static bool is_crowded(const struct visit *v)
     return running && strtol(running, NULL, 10) > sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+/* The usher is called once at a time: it must have brought us back before it is called again. */
+static void come_back(struct visit *v)
+{
+    if (v->aside)
+        await(&v->usher->back);
+    v->aside = false;
+}
+
 bool visit_go(struct visit *v, int cpu, uint64_t tick)
 {
     cpu_set_t there;
     CPU_ZERO(&there);
     CPU_SET(cpu, &there);
+    come_back(v);
     v->crowded = is_crowded(v);
     if (sched_setaffinity(0, sizeof(there), &there) < 0)
         return false;
@@ -228,7 +237,7 @@ void visit_make_room(struct visit *v)
 void visit_step_aside(struct visit *v)
 {
     struct usher *u = v->usher;
-    if (!u || v->crowded || !elsewhere(v, &u->elsewhere))
+    if (!u || v->aside || v->crowded || !elsewhere(v, &u->elsewhere))
         return;
     atomic_store(&u->word, USHER_CALLED);
     sem_post(&u->called); /* first: we might lose the CPU at once */
@@ -238,9 +247,7 @@ void visit_step_aside(struct visit *v)
 
 void visit_end(struct visit *v)
 {
-    if (v->aside)
-        await(&v->usher->back);
-    v->aside = false;
+    come_back(v);
     if (v->cpu >= 0)
         sched_setaffinity(0, sizeof(v->cpus), &v->cpus);
     v->cpu = -1;
