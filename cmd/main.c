@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -39,8 +40,21 @@ void limits_prepare(void)
     prctl(PR_SET_DUMPABLE, 0);
 }
 
+/* Closed, their numbers would go to files of ours, which the guardian would take for them. Opened
+ * for reading only: what is written to them is still an error. */
+static void hold_standard_files(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_files();
     if (argc < 2) {
         help_print(stderr);
         return EXIT_USAGE;
