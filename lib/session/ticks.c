@@ -14,8 +14,8 @@
  * of some tally, or a loss with its reason.
  */
 enum {
-    LOOKS_PER_S = 2500,                   /* at idle threads; 1 % of a CPU, more or less */
-    LOOK_GAP_MAX_NS = 1000 * 1000 * 1000, /* between two looks at a thread */
+    LOOKS_PER_S = 1500,                   /* at idle threads; 1 % of a CPU, more or less */
+    LOOK_GAP_MAX_NS = 1500 * 1000 * 1000, /* between two looks at a thread */
     IDLE_PER_GAP = 8, /* the gap is at most this part of how long it has idled */
     LONG_IDLE = 64,   /* ticks, from which it is */
     IDLE_PER_LONG_GAP = 4,
