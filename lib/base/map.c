@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 /* splitmix64's finaliser: every input bit reaches every output bit */
@@ -24,7 +25,7 @@ uint64_t map_new_seed(void)
 {
     uint64_t seed;
     if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) < 0)
-        seed = (uintptr_t)&seed;
+        seed = clock_now_ns();
     return seed;
 }
 

@@ -138,7 +138,7 @@ static int read_stat(const struct process *p, struct proc_stat *ret)
 /* What changes with an exec. */
 static int open_program(struct process *p)
 {
-    struct proc_stat stat;
+    struct proc_stat stat = {0};
     struct proc_status status;
     char text[8192];
     int rc = read_stat(p, &stat);
@@ -213,7 +213,7 @@ int process_open(struct process *p, pid_t pid, struct error *err)
 
 bool process_check_exec(struct process *p)
 {
-    struct proc_stat stat;
+    struct proc_stat stat = {0};
     if (read_stat(p, &stat) < 0 || !stat.start_stack || stat.start_stack == p->start_stack)
         return false;
     if (open_program(p) < 0)
