@@ -5,16 +5,10 @@
 
 /* Asked anew each time: where memory was, a file of FUSE or of a network may be by now, which
  * hangs its reader for good. */
-static bool find_memory(struct watch *w, uint64_t addr)
+static bool find_memory(struct process *p, uint64_t addr, uint64_t *ret_start, uint64_t *ret_end)
 {
-    uint64_t start, end;
     bool anonymous;
-    w->memory_start = w->memory_end = 0;
-    if (process_query_memory(w->process, addr, &start, &end, &anonymous) < 0 || !anonymous)
-        return false;
-    w->memory_start = start;
-    w->memory_end = end;
-    return true;
+    return process_query_memory(p, addr, ret_start, ret_end, &anonymous) == 0 && anonymous;
 }
 
 void asleep_copy_stack(struct watch *w, uint64_t sp, uint8_t *buf, struct snapshot *ret)
@@ -23,18 +17,17 @@ void asleep_copy_stack(struct watch *w, uint64_t sp, uint8_t *buf, struct snapsh
     ret->stack_bytes = 0;
     ret->stack = buf;
     ret->stack_cut = false;
-    if (!find_memory(w, sp))
+    uint64_t memory_start, memory_end;
+    if (!find_memory(w->process, sp, &memory_start, &memory_end))
         return;
     uint64_t start = sp < SNAPSHOT_RED_ZONE_BYTES ? 0 : (sp - SNAPSHOT_RED_ZONE_BYTES) & ~7ull;
-    if (start < w->memory_start)
-        start = w->memory_start;
-    uint64_t room = w->memory_end - start;
+    if (start < memory_start)
+        start = memory_start;
+    uint64_t room = memory_end - start;
     size_t bytes = room < w->copy_bytes ? (size_t)room : w->copy_bytes;
     ssize_t got = process_read(w->process, buf, bytes, start);
-    if (got <= 0) {
-        w->memory_start = w->memory_end = 0;
+    if (got <= 0)
         return;
-    }
     ret->stack_addr = start;
     ret->stack_bytes = (size_t)got;
     ret->stack_cut = (size_t)got == bytes && room > bytes;

@@ -25,13 +25,12 @@ struct watch {
     uint32_t profile_thread;
     int64_t syscall; /* that it was in; -1 none */
 
-    uint64_t memory_start, memory_end; /* the anonymous mapping that its stack was last seen in */
-    size_t copy_bytes;                 /* how much of the stack to copy */
-    uint64_t cpu;                      /* where it ran when it was last interrupted */
-    uint64_t run_released;             /* see stopper_release_run(); 0 not known */
-    bool teach;       /* to be stopped even if it sleeps: its registers are wanted */
-    bool fell_asleep; /* when it was to be stopped: to be captured where it sleeps */
-    bool stopping;    /* interrupted, and its stop has not come yet */
+    size_t copy_bytes;     /* how much of the stack to copy */
+    uint64_t cpu;          /* where it ran when it was last interrupted */
+    uint64_t run_released; /* see stopper_release_run(); 0 not known */
+    bool teach;            /* to be stopped even if it sleeps: its registers are wanted */
+    bool fell_asleep;      /* when it was to be stopped: to be captured where it sleeps */
+    bool stopping;         /* interrupted, and its stop has not come yet */
 };
 
 #endif

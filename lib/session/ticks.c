@@ -368,11 +368,9 @@ static void renew_names(struct session *s, struct target *t, size_t most)
     }
 }
 
-/* After an exec the one thread that is left has another stack; it may have been an exited leader.
- */
-static void forget_program(const struct session *s, struct watch *w)
+/* After an exec the one thread that is left may have been an exited leader. */
+static void look_at_heir(const struct session *s, struct watch *w)
 {
-    w->memory_start = w->memory_end = 0;
     if (!w->exited)
         return;
     w->exited = false;
@@ -389,7 +387,7 @@ static void check_program(struct session *s, struct target *t, uint64_t now)
             t->threads.links = 0;
             for (size_t i = 0; i < t->threads.n; i++)
                 if (t->threads.items[i]->watch)
-                    forget_program(s, t->threads.items[i]->watch);
+                    look_at_heir(s, t->threads.items[i]->watch);
             renew_names(s, t, SIZE_MAX);
         }
     }
