@@ -123,11 +123,11 @@ static void report_so_far(struct run *r)
 
 static void toggle_pause(struct run *r)
 {
+    end_stops(r);
     if (session_paused(r->session))
         session_resume(r->session);
     else
         session_pause(r->session);
-    end_stops(r);
     progress_event(&r->progress,
                    session_paused(r->session) ? "paused (SIGUSR2 resumes)" : "resumed");
 }
@@ -269,11 +269,10 @@ static int report_apart(struct run *r)
         _exit(write(done[1], &code, 1) == 1 ? code : EXIT_FAILED);
     }
     close(done[1]);
-    sigset_t child;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
     while (read(done[0], &code, 1) < 0 && errno == EAGAIN) {
-        sigtimedwait(&child, NULL, &wait);
+        int sig = sigtimedwait(&r->loop.awaited, NULL, &wait);
+        if (sig == SIGINT || sig == SIGTERM || sig == SIGHUP || sig == SIGQUIT)
+            kill(writer, sig);
         session_collect(r->session);
     }
     close(done[0]);

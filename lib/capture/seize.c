@@ -33,16 +33,13 @@ int seize_prepare(void)
     return sigaction(SIGCHLD, &action, NULL) < 0 ? -errno : 0;
 }
 
-int seize(pid_t tid, bool may_be_called_off)
+int seize(pid_t tid)
 {
     sigset_t child, before;
-    if (may_be_called_off) {
-        sigemptyset(&child);
-        sigaddset(&child, SIGCHLD);
-        pthread_sigmask(SIG_UNBLOCK, &child, &before);
-    }
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    pthread_sigmask(SIG_UNBLOCK, &child, &before);
     int rc = ptrace(PTRACE_SEIZE, tid, NULL, NULL) == 0 ? 0 : -errno;
-    if (may_be_called_off)
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
 }

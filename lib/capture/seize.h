@@ -2,7 +2,6 @@
 #ifndef CAPTURE_SEIZE_H
 #define CAPTURE_SEIZE_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 /*
@@ -13,14 +12,14 @@
  *
  * SIGCHLD, which tells of the thread to be reaped, is let through meanwhile. It may come between
  * the last instruction before the system call and the wait itself; the guardian therefore sends
- * another, later.
+ * another, later, also where the exec takes long for reasons of its own.
  */
 
 /* Installs the handler of SIGCHLD. 0 or a negative errno. */
 int seize_prepare(void);
 
-/* 0 or a negative errno; -EINTR: called off by a SIGCHLD, which only may_be_called_off lets through
- * and which is then no longer pending. SIGCHLD is blocked, before and after. */
-int seize(pid_t tid, bool may_be_called_off);
+/* 0 or a negative errno; -EINTR: called off. SIGCHLD is blocked, before and after; one that was
+ * pending, or came, may no longer be. */
+int seize(pid_t tid);
 
 #endif

@@ -93,7 +93,9 @@ static int visit_cpu_of(struct stopper *s, struct watch *w, uint64_t tick)
             return rc;
         if (stat.state == 'Z' || stat.state == 'X')
             return -ESRCH;
-        if (stat.state == 'D') /* may last for ever, as a parent's in vfork */
+        /* D may last for ever, as a parent's in vfork. One that writes the core dump would take our
+         * interruption for an end of its pipe. */
+        if (stat.state == 'D' || stat.flags & PROC_FLAG_DUMPCORE)
             return -EBUSY;
         if (stat.state == 'S' && !w->teach)
             return -EALREADY;
@@ -115,7 +117,7 @@ static int take_hold(struct stopper *s, struct watch *w, uint64_t now)
     atomic_fetch_add_explicit(&s->guardian->page->heartbeat, 1, memory_order_relaxed);
     if (!s->n)
         atomic_store(open_since, now);
-    int rc = seize(w->thread->tid, s->n > 0);
+    int rc = seize(w->thread->tid);
     if (rc == 0)
         return 0;
     if (rc == -EINTR) {
@@ -131,15 +133,11 @@ static int take_hold(struct stopper *s, struct watch *w, uint64_t now)
 
 int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
 {
-    struct proc_status status;
     /* Suspended by the user, and continued by the guardian only to end what is under way. */
     if (s->n + s->n_ended == STOPPER_MAX || atomic_load(&s->guardian->page->stop_again))
         return -EAGAIN;
-    /* so that the stop finds it open */
-    int rc =
-        w->thread->status_fd < 0 ? thread_status(w->threads, w->process, w->thread, &status) : 0;
-    if (rc == 0)
-        rc = visit_cpu_of(s, w, tick);
+    s->interrupting = true;
+    int rc = visit_cpu_of(s, w, tick);
     if (rc < 0)
         return rc;
     struct stop *stop = &s->stops[s->n];
@@ -160,10 +158,10 @@ int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
 
 void stopper_await(struct stopper *s)
 {
-    if (s->n) {
+    s->interrupting = false;
+    if (s->n)
         visit_make_room(&s->visit);
-        end_stops(s); /* seize() may have taken the signals that told of them */
-    }
+    end_stops(s); /* seize() may have taken the signal that told of them, or of a child's end */
     if (!s->n)
         visit_end(&s->visit);
     if (s->n_ended)
@@ -313,7 +311,8 @@ static void take(struct stopper *s, struct stop *stop, bool ours)
 /* The last one under way, and interrupted where we are? */
 static bool is_last_here(const struct stopper *s, const struct stop *stop)
 {
-    return s->n == 1 && s->visit.cpu == (int)stop->watch->cpu && s->visit.tick == stop->tick;
+    return s->n == 1 && !s->interrupting && s->visit.cpu == (int)stop->watch->cpu &&
+           s->visit.tick == stop->tick;
 }
 
 uint64_t stopper_release_run(const struct stop *stop, const struct proc_run *looked)
@@ -501,5 +500,6 @@ void stopper_expire(struct stopper *s, void (*done)(void *arg, const struct stop
         s->stops[i].result = STOP_GONE;
         finish(s, &s->stops[i]);
     }
+    guardian_honour(s->guardian, !s->n);
     hand_over(s, done, arg);
 }

@@ -49,8 +49,9 @@ struct stopper {
     uint64_t count, ns_sum, ns_max;
     uint64_t repaired, disturbed;
     struct visit visit;
-    pid_t child;      /* a launched command: our own child, 0 if none */
-    int child_status; /* of waitpid(2), once child_ended */
+    bool interrupting; /* more are to be interrupted in this tick: until stopper_await() */
+    pid_t child;       /* a launched command: our own child, 0 if none */
+    int child_status;  /* of waitpid(2), once child_ended */
     bool child_ended;
 };
 

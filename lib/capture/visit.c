@@ -56,6 +56,7 @@ struct usher {
     _Atomic int word; /* enum usher_word */
     bool able;        /* after `ready` */
     pid_t sampler;
+    int nice;            /* the sampler's */
     cpu_set_t elsewhere; /* where to bring it */
 };
 
@@ -69,8 +70,7 @@ static void await(sem_t *sem)
 static void bring_back(const struct usher *u)
 {
     sched_setaffinity(u->sampler, sizeof(u->elsewhere), &u->elsewhere);
-    if (set_scheduling(u->sampler, SCHED_OTHER, NICE, SLICE_NS) < 0)
-        set_scheduling(u->sampler, SCHED_OTHER, 0, 0);
+    set_scheduling(u->sampler, SCHED_OTHER, u->nice, SLICE_NS);
 }
 
 /* Called, the sampler is about to step aside: at once, or, if another takes its CPU just then, not
@@ -93,7 +93,7 @@ static void *usher_main(void *arg)
     struct usher *u = arg;
     prctl(PR_SET_NAME, "oxprof-usher");
     u->able = set_scheduling(0, SCHED_IDLE, 0, SLICE_NS) == 0 &&
-              set_scheduling(0, SCHED_OTHER, NICE, SLICE_NS) == 0;
+              set_scheduling(0, SCHED_OTHER, u->nice, SLICE_NS) == 0;
     sem_post(&u->ready);
     while (u->able && atomic_load(&u->word) != USHER_ENDS) {
         await(&u->called);
@@ -116,13 +116,13 @@ static void usher_free(struct usher *u)
 }
 
 /* NULL where it can't do its work, or there is nothing for it to do. */
-static struct usher *usher_new(const cpu_set_t *cpus)
+static struct usher *usher_new(const cpu_set_t *cpus, int nice)
 {
     if (CPU_COUNT(cpus) < 2)
         return NULL;
     sigset_t all, before;
     struct usher *u = mem_alloc(sizeof(*u));
-    *u = (struct usher){.sampler = gettid()};
+    *u = (struct usher){.sampler = gettid(), .nice = nice};
     sem_init(&u->called, 0, 0);
     sem_init(&u->back, 0, 0);
     sem_init(&u->ready, 0, 0);
@@ -155,13 +155,14 @@ void visit_init(struct visit *v)
 {
     *v = (struct visit){
         .cpu = -1, .nice = getpriority(PRIO_PROCESS, 0), .random = clock_random_seed()};
+    v->cpus_online = sysconf(_SC_NPROCESSORS_ONLN);
     v->loadavg_fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
     CPU_ZERO(&v->cpus);
     sched_getaffinity(0, sizeof(v->cpus), &v->cpus);
     if (sched_getscheduler(0) != SCHED_OTHER)
         return;
     raise_priority(v);
-    v->usher = usher_new(&v->cpus);
+    v->usher = usher_new(&v->cpus, v->nice < NICE ? v->nice : NICE);
 }
 
 void visit_release(struct visit *v)
@@ -193,7 +194,7 @@ static bool is_crowded(const struct visit *v)
     for (int i = 0; running && i < 3; i++)
         if ((running = strchr(running, ' ')))
             running++;
-    return running && strtol(running, NULL, 10) > sysconf(_SC_NPROCESSORS_ONLN);
+    return running && strtol(running, NULL, 10) > v->cpus_online;
 }
 
 /* The usher is called once at a time: it must have brought us back before it is called again. */
@@ -241,8 +242,9 @@ void visit_step_aside(struct visit *v)
         return;
     atomic_store(&u->word, USHER_CALLED);
     sem_post(&u->called); /* first: we might lose the CPU at once */
-    v->aside = set_scheduling(0, SCHED_IDLE, 0, SLICE_NS) == 0;
-    atomic_store(&u->word, v->aside ? USHER_ASIDE : USHER_RESTS);
+    set_scheduling(0, SCHED_IDLE, 0, SLICE_NS);
+    v->aside = true; /* also where that failed: the usher comes */
+    atomic_store(&u->word, USHER_ASIDE);
 }
 
 void visit_end(struct visit *v)

@@ -20,8 +20,7 @@
  *   RLIMIT_NICE: sched(7)). Not earlier: where others wait for the CPU too, we would lose it to
  *   them while the thread stands still.
  * - or, where that is not allowed, we leave its CPU as soon as it is interrupted (but if all CPUs
- *   are busy). The pause is
- *   longer then, by the way of two messages between CPUs.
+ *   are busy). The pause is longer then, by the way of two messages between CPUs.
  */
 struct visit {
     cpu_set_t cpus; /* that we may run on */
@@ -29,6 +28,7 @@ struct visit {
     uint64_t tick;  /* of the visit */
     int nice;       /* ours, before it was raised */
     uint64_t random;
+    long cpus_online;
     int loadavg_fd;      /* of /proc/loadavg; -1 where there is none */
     bool crowded;        /* all CPUs are busy: no use in going to another */
     bool aside;          /* until the usher has brought us back */

@@ -28,7 +28,7 @@ static void add_child(struct session *s, const struct target *parent, pid_t pid)
         session_warn(s, "child not sampled: %s", err.text);
     struct target *child = rc == 0 ? session_target(s, pid) : NULL;
     if (child && child->process.ppid != parent->process.pid)
-        ticks_end_target(s, child);
+        ticks_end_target(s, child, s->tick);
 }
 
 /* /proc/PID/task/TID/children: numbers with a blank behind each (proc(5), since Linux 3.5) */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/escape.h"
@@ -41,6 +42,7 @@ struct session *session_new(const struct session_options *opt, struct guardian *
         die("out of memory");
     s->random = clock_random_seed();
     s->paused = opt->start_paused;
+    s->own_pid = getpid();
     s->own_cpu_start_ns = clock_own_cpu_ns();
     stopper_init(&s->stopper, guardian);
     fd_budget_init(&s->fds);
@@ -233,15 +235,19 @@ void session_collect(struct session *s)
 
 static void end_dead_targets(struct session *s)
 {
+    ticks_capture_sleepers(s);
     for (size_t i = 0; i < s->n_targets; i++)
         if (s->targets[i]->live && !process_alive(&s->targets[i]->process))
-            ticks_end_target(s, s->targets[i]);
+            ticks_end_target(s, s->targets[i], s->tick);
 }
 
 void session_tick(struct session *s)
 {
     uint64_t now = clock_now_ns();
-    beat(s);
+    /* What has ended belongs to the ticks so far. */
+    session_collect(s);
+    if (s->stopper.n)
+        stopper_expire(&s->stopper, ticks_stop_done, s);
     if (s->paused || now < s->due_ns)
         end_dead_targets(s);
     if (s->paused || s->finished || time_is_up(s) || now < s->due_ns)
@@ -286,7 +292,7 @@ bool session_finished(const struct session *s)
 
 bool session_stopping(const struct session *s)
 {
-    return s->stopper.n > 0;
+    return s->stopper.n > 0 || s->stopper.n_ended > 0;
 }
 
 void session_pause(struct session *s)
@@ -392,8 +398,8 @@ static void fill_cost(struct session *s)
     c->calls_disturbed = s->stopper.disturbed;
     c->calls_repaired = s->stopper.repaired;
     uint64_t own_cpu_ns = clock_own_cpu_ns();
-    if (own_cpu_ns < s->own_cpu_end_ns)
-        own_cpu_ns += s->own_cpu_end_ns; /* we are a child that only writes the report */
+    if (getpid() != s->own_pid) /* a child that only writes the report: its clock began anew */
+        own_cpu_ns += s->own_cpu_end_ns;
     c->profiler_cpu_ns = own_cpu_ns - s->own_cpu_start_ns;
     c->profiler_peak_bytes = own_peak_bytes();
     s->profile->modules_folded = s->modules.folded;

@@ -68,6 +68,7 @@ struct session {
 
     uint64_t n_watches; /* threads watched at present */
     uint64_t samples;
+    pid_t own_pid;
     uint64_t own_cpu_start_ns, own_cpu_end_ns; /* of the sampling */
     uint64_t ended_cpu_ns; /* running time of the targets' threads that have ended */
     size_t frames_named;
@@ -99,7 +100,8 @@ void ticks_settle(struct session *s);
 /* Those that were to be stopped in this tick, but had fallen asleep. */
 void ticks_capture_sleepers(struct session *s);
 void ticks_renew_names(struct session *s);
-void ticks_end_target(struct session *s, struct target *t);
+/* `owed`: the last tick that its threads were there for. */
+void ticks_end_target(struct session *s, struct target *t, uint64_t owed);
 
 /* session.c: a living one, or NULL. */
 struct target *session_target(struct session *s, pid_t pid);

@@ -22,6 +22,7 @@ enum {
     CROWD_GAP = 20, /* ticks; where that many are needed to afford the looks, time is short */
     IDLE_PER_CROWD_GAP = 2,
     CAPTURE_TRIES = 3,
+    STOP_TRIES = 4,
     NAMES_PER_CHECK = 64,
     NAMES_PER_REPORT = 256,
     LOOKS_PER_COLLECTION = 16,
@@ -200,6 +201,9 @@ static void found_running(struct session *s, struct watch *w)
     w->asleep = false;
     w->next_look = s->tick + 1;
     if (s->opt.stops_allowed) {
+        struct proc_status status;
+        if (w->thread->status_fd < 0) /* so that the stop finds it open */
+            thread_status(w->threads, w->process, w->thread, &status);
         w->tick = s->tick - 1; /* its hit comes with the stop */
         s->to_stop =
             mem_grow(s->to_stop, &s->to_stop_cap, s->n_to_stop + 1, sizeof(struct watch *));
@@ -210,27 +214,6 @@ static void found_running(struct session *s, struct watch *w)
     w->sampled = true;
     w->syscall = -1;
     hit(s, w, 1);
-}
-
-static void stop(struct session *s, struct watch *w)
-{
-    int rc = stopper_start(&s->stopper, w, s->tick);
-    if (rc == 0)
-        return;
-    if (rc == -EALREADY) { /* its turn comes when no thread stands still for us */
-        w->fell_asleep = true;
-        s->n_fell_asleep++;
-        return;
-    }
-    w->tick = s->tick;
-    if (rc == -ESRCH) {
-        lose(s, LOSS_THREAD_GONE, 1);
-        return;
-    }
-    bool busy = rc == -EBUSY || rc == -EAGAIN;
-    lose(s, rc == -EPERM ? LOSS_TRACED : busy ? LOSS_NO_STOP : LOSS_REFUSED, 1);
-    if (rc == -EPERM)
-        say_traced(s, target_of(s, w), w);
 }
 
 /*
@@ -269,6 +252,57 @@ static bool may_be_taught(const struct session *s, const struct snapshot *snap)
     default:
         return false;
     }
+}
+
+static void lose_untaken(struct session *s, struct watch *w, int rc)
+{
+    bool gone = rc == -ESRCH || rc == -ENODATA;
+    bool busy = rc == -EBUSY || rc == -EAGAIN;
+    bool denied = rc == -EACCES;
+    lose(s,
+         gone           ? LOSS_THREAD_GONE
+         : busy         ? LOSS_NO_STOP
+         : denied       ? LOSS_REFUSED
+         : rc == -EPERM ? LOSS_TRACED
+                        : LOSS_UNREADABLE,
+         s->tick - w->tick);
+    w->tick = s->tick;
+    if (rc == -EPERM)
+        say_traced(s, target_of(s, w), w);
+}
+
+/* It has fallen asleep before it could be stopped. -EAGAIN: it runs again, or is to be stopped for
+ * its registers. */
+static int capture_fallen_asleep(struct session *s, struct watch *w)
+{
+    struct snapshot snap;
+    uint32_t tally;
+    int rc = capture_asleep(s, target_of(s, w), w, &tally, &snap);
+    w->teach = rc == 0 && may_be_taught(s, &snap);
+    if (rc < 0 || w->teach)
+        return rc == -EBUSY || w->teach ? -EAGAIN : rc;
+    found_asleep(s, w, tally, &snap, 0, 0, 0);
+    return 0;
+}
+
+/* A thread that runs for some microseconds at a time may have to be met several times. */
+static void stop(struct session *s, struct watch *w)
+{
+    int rc = -EAGAIN;
+    for (int i = 0; i < STOP_TRIES && rc == -EAGAIN; i++) {
+        rc = stopper_start(&s->stopper, w, s->tick);
+        if (rc == -EALREADY && s->stopper.n) { /* its turn comes when none stands still for us */
+            w->fell_asleep = true;
+            s->n_fell_asleep++;
+            return;
+        }
+        if (rc == -EALREADY)
+            rc = capture_fallen_asleep(s, w);
+        else if (rc == -EAGAIN)
+            break;
+    }
+    if (rc < 0)
+        lose_untaken(s, w, rc);
 }
 
 /* The run counter has moved, or the thread was not asleep when last looked at. */
@@ -323,7 +357,8 @@ static void look(struct session *s, struct target *t, struct watch *w, uint64_t 
         plan_next_look(s, w);
         return;
     }
-    if (w->run_released && run.switches_in <= w->run_released) {
+    if (w->run_released && run.switches_in + 1 >= w->run_released &&
+        run.switches_in <= w->run_released) {
         hit(s, w, s->tick - w->tick); /* it still waits for a CPU, where its last stop showed it */
         w->next_look = s->tick + 1;
         return;
@@ -371,6 +406,8 @@ static void renew_names(struct session *s, struct target *t, size_t most)
 /* After an exec the one thread that is left may have been an exited leader. */
 static void look_at_heir(const struct session *s, struct watch *w)
 {
+    w->run_released = 0; /* the run counter is now that of the thread that called exec */
+    w->asleep = false;
     if (!w->exited)
         return;
     w->exited = false;
@@ -399,7 +436,8 @@ static void check_program(struct session *s, struct target *t, uint64_t now)
     }
 }
 
-static void end_gone(struct session *s, struct target *t)
+/* `owed`: the last tick that they were there for. */
+static void end_gone(struct session *s, struct target *t, uint64_t owed)
 {
     bool any = false;
     for (size_t i = 0; i < t->threads.n; i++) {
@@ -408,8 +446,8 @@ static void end_gone(struct session *s, struct target *t)
             continue;
         any = true;
         if (th->watch && !th->watch->stopping) {
-            if (!th->watch->exited && s->tick > th->watch->tick + 1)
-                lose(s, LOSS_UNSEEN, s->tick - th->watch->tick - 1);
+            if (!th->watch->exited && owed > th->watch->tick)
+                lose(s, LOSS_UNSEEN, owed - th->watch->tick);
             end_watch(s, th->watch);
         }
     }
@@ -417,13 +455,13 @@ static void end_gone(struct session *s, struct target *t)
         threads_drop_gone(&t->threads);
 }
 
-void ticks_end_target(struct session *s, struct target *t)
+void ticks_end_target(struct session *s, struct target *t, uint64_t owed)
 {
     if (!t->live)
         return;
     for (size_t i = 0; i < t->threads.n; i++)
         t->threads.items[i]->gone = true;
-    end_gone(s, t);
+    end_gone(s, t, owed);
     if (t->threads.n)
         return; /* a stop is under way: its end comes next */
     naming_keep_perfmap(s, t);
@@ -437,7 +475,7 @@ void ticks_end_target(struct session *s, struct target *t)
 static void tick_target(struct session *s, struct target *t, uint64_t now, uint64_t missed)
 {
     if (!process_alive(&t->process)) {
-        ticks_end_target(s, t);
+        ticks_end_target(s, t, s->tick - 1);
         return;
     }
     check_program(s, t, now);
@@ -445,7 +483,7 @@ static void tick_target(struct session *s, struct target *t, uint64_t now, uint6
     if (rc < 0)
         return;
     if (rc > 0) {
-        end_gone(s, t);
+        end_gone(s, t, s->tick - 1);
         for (size_t i = 0; i < t->threads.n; i++)
             if (!t->threads.items[i]->gone && !t->threads.items[i]->watch)
                 begin_watch(s, t, t->threads.items[i]);
@@ -480,27 +518,18 @@ static void stop_all(struct session *s)
     s->n_to_stop = 0;
 }
 
-static void capture_sleeper(struct session *s, struct target *t, struct watch *w)
-{
-    struct snapshot snap;
-    uint32_t tally;
-    w->fell_asleep = false;
-    if (capture_asleep(s, t, w, &tally, &snap) == 0) {
-        found_asleep(s, w, tally, &snap, 0, 0, 0);
-        return;
-    }
-    lose(s, LOSS_NO_STOP, s->tick - w->tick); /* it runs again */
-    w->tick = s->tick;
-}
-
 void ticks_capture_sleepers(struct session *s)
 {
     for (size_t i = 0; s->n_fell_asleep && i < s->n_targets; i++) {
         struct target *t = s->targets[i];
         for (size_t k = 0; t->live && k < t->threads.n; k++) {
             struct watch *w = t->threads.items[k]->watch;
-            if (w && w->fell_asleep)
-                capture_sleeper(s, t, w);
+            if (!w || !w->fell_asleep)
+                continue;
+            w->fell_asleep = false;
+            int rc = capture_fallen_asleep(s, w);
+            if (rc < 0)
+                lose_untaken(s, w, rc);
         }
     }
     s->n_fell_asleep = 0;
@@ -520,9 +549,7 @@ void ticks_run(struct session *s, uint64_t tick, uint64_t missed)
             children_find(s, t);
     }
     stop_all(s);
-    if (s->stopper.n)
-        stopper_expire(&s->stopper, ticks_stop_done, s);
-    else
+    if (!s->stopper.n)
         ticks_capture_sleepers(s);
 }
 

@@ -70,8 +70,8 @@ bool process_check_mappings(struct process *p);
 
 /*
  * Opens a file of the target under its own root: no links, no way out of the root, regular files
- * only, never blocking. -ENOTSUP where it, or a folder on the way, lies on a file system whose
- * server may never answer. Descriptor or negative errno.
+ * only, never blocking. -ENOTSUP where it, or a folder on the way, lies on a FUSE file system,
+ * whose server may never answer. Descriptor or negative errno.
  */
 int process_open_file(const struct process *p, const char *path, struct stat *ret_st);
 

@@ -83,24 +83,28 @@ static bool is_memfd_mount(int64_t mount)
 }
 
 /* What this O_PATH descriptor holds is served by the kernel itself: 0. What can't be told, is not.
- */
-static int answers(const struct process *p, int fd)
+ * `known`: a mount that is, -1 none yet. */
+static int answers(const struct process *p, int fd, int64_t *known)
 {
     int64_t mount = mount_of(fd);
     if (mount < 0)
         return (int)mount;
+    if (mount == *known)
+        return 0;
     int rc = look_up_in(p->proc_fd, "mountinfo", mount);
     if (rc == -ENODATA)
         rc = look_up_in(AT_FDCWD, "/proc/self/mountinfo", mount);
     if (rc == -ENODATA)
         rc = is_memfd_mount(mount) ? 0 : -ENOTSUP;
+    if (rc == 0)
+        *known = mount;
     return rc;
 }
 
-int process_reopen_file(const struct process *p, int path_fd, struct stat *ret_st)
+static int reopen(const struct process *p, int path_fd, int64_t *known, struct stat *ret_st)
 {
     char path[64];
-    int rc = answers(p, path_fd);
+    int rc = answers(p, path_fd, known);
     if (rc < 0)
         return rc;
     if (fstat(path_fd, ret_st) < 0)
@@ -113,8 +117,14 @@ int process_reopen_file(const struct process *p, int path_fd, struct stat *ret_s
     return fd < 0 ? -errno : fd;
 }
 
+int process_reopen_file(const struct process *p, int path_fd, struct stat *ret_st)
+{
+    int64_t known = -1;
+    return reopen(p, path_fd, &known, ret_st);
+}
+
 /* One step, from a folder whose file system answers. */
-static int step(const struct process *p, int dir, const char *name, bool last)
+static int step(const struct process *p, int dir, const char *name, bool last, int64_t *known)
 {
     struct open_how how = {
         .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC | (last ? 0 : (unsigned)O_DIRECTORY),
@@ -123,7 +133,7 @@ static int step(const struct process *p, int dir, const char *name, bool last)
     int fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
     if (fd < 0)
         return -errno;
-    int rc = last ? 0 : answers(p, fd);
+    int rc = last ? 0 : answers(p, fd, known);
     if (rc < 0)
         close(fd);
     return rc < 0 ? rc : fd;
@@ -143,16 +153,17 @@ int process_open_file(const struct process *p, const char *path, struct stat *re
 {
     char *names OX_FREE = mem_strdup(path), *rest = names;
     int at OX_CLOSE = fcntl(p->root_fd, F_DUPFD_CLOEXEC, 0);
-    int rc = at < 0 ? -errno : answers(p, at);
+    int64_t known = -1;
+    int rc = at < 0 ? -errno : answers(p, at, &known);
     char *name = next_name(&rest);
     for (int depth = 0; rc == 0 && name; depth++) {
         char *next = next_name(&rest);
-        int fd = depth < DEPTH_MAX ? step(p, at, name, !next) : -ELOOP;
+        int fd = depth < DEPTH_MAX ? step(p, at, name, !next, &known) : -ELOOP;
         if (fd < 0)
             return fd;
         close(at);
         at = fd;
         name = next;
     }
-    return rc < 0 ? rc : process_reopen_file(p, at, ret_st);
+    return rc < 0 ? rc : reopen(p, at, &known, ret_st);
 }

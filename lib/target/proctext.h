@@ -23,7 +23,10 @@ struct proc_stat {
     uint64_t cpu;         /* field 39: that it runs on, or ran on last */
     uint64_t policy;      /* field 41: SCHED_* */
 };
-enum { PROC_FLAG_KTHREAD = 0x00200000 }; /* PF_KTHREAD, since Linux 2.6.27 */
+enum {
+    PROC_FLAG_DUMPCORE = 0x00000200, /* PF_DUMPCORE: it writes the core dump of its process */
+    PROC_FLAG_KTHREAD = 0x00200000,  /* PF_KTHREAD, since Linux 2.6.27 */
+};
 int proctext_stat(const char *text, size_t bytes, struct proc_stat *ret);
 
 /* /proc/PID/status, what we need of it. Absent lines leave 0. */

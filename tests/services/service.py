@@ -22,6 +22,7 @@ PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RATES_HZ = (100, 1000)
 SAMPLING_S = 3
+TICKS_LEAST = 1000  # of each thread: a server works in few of them, and what it does must be met
 READY_S = 20
 STOP_S = 10
 LOAD_S = 100
@@ -392,10 +393,14 @@ def check_names(report, patterns):
             raise Failure(f"no function {pattern}")
 
 
+def sampling_s(rate):
+    return max(SAMPLING_S, TICKS_LEAST // rate)
+
+
 def check_losses(report, rate, has_cfi):
     # One thread at least was there all the time. Machines are busy: a quarter of its ticks is a
     # floor that only says that sampling went on.
-    if report.samples < SAMPLING_S * rate / 4:
+    if report.samples < sampling_s(rate) * rate / 4:
         raise Failure(f"only {report.samples} samples")
     bad = report.truncated + report.failed()
     if has_cfi and bad * 100 >= report.samples:
@@ -411,7 +416,7 @@ def check_targets(pids):
 
 
 def sample(oxprof, options, rate):
-    argv = [oxprof, *options, "-d", str(SAMPLING_S), "-r", str(rate)]
+    argv = [oxprof, *options, "-d", str(sampling_s(rate)), "-r", str(rate)]
     result = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
                             encoding="utf-8", errors="replace")
     if result.returncode != 0:
