@@ -207,6 +207,17 @@ int symbols_find(struct symbols *s, struct module *m, uint64_t vaddr, struct sym
     return find_in_plt(s, names, vaddr, ret_symbol);
 }
 
+int symbols_lines(struct symbols *s, struct module *m, uint64_t vaddr,
+                  struct symbol_line *ret_lines)
+{
+    struct symbol symbol;
+    int rc = symbols_find(s, m, vaddr, &symbol);
+    if (rc < 0)
+        return rc;
+    ret_lines[0] = (struct symbol_line){.name = symbol.name, .linkage_name = symbol.linkage_name};
+    return 1;
+}
+
 const char *symbols_demangle(struct symbols *s, const char *linkage_name)
 {
     OX_FREE char *name = demangle_name(linkage_name, s->demangle);

@@ -48,6 +48,24 @@ struct symbol {
  */
 int symbols_find(struct symbols *s, struct module *m, uint64_t vaddr, struct symbol *ret_symbol);
 
+/*
+ * What stands in the source for one address: a function, and where in it. Of inlined functions the
+ * innermost comes first, the one that the linker knows is the last; `line` of a caller is where it
+ * calls the one before. Strings are borrowed as above; file is NULL and line 0 where not known.
+ */
+struct symbol_line {
+    const char *name, *linkage_name; /* as in struct symbol */
+    const char *file; /* path as the compiler was told, made absolute by DW_AT_comp_dir */
+    uint32_t line;
+    uint32_t start_line; /* where the function is declared */
+};
+
+enum { SYMBOL_LINES_MAX = 64 }; /* the outermost ones past it are left out */
+
+/* Fills up to SYMBOL_LINES_MAX and returns how many, at least 1; or fails as symbols_find(). */
+int symbols_lines(struct symbols *s, struct module *m, uint64_t vaddr,
+                  struct symbol_line *ret_lines);
+
 /* Demangles any symbol (C++, Rust legacy and v0, D) as the options say and cuts suffixes as above;
  * the result is borrowed as above. */
 const char *symbols_demangle(struct symbols *s, const char *linkage_name);
