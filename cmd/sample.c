@@ -358,20 +358,23 @@ static int run(struct run *r)
     return code;
 }
 
+static int sample_with(struct run *r, int argc, char **argv)
+{
+    int code;
+    if (!options_parse(&r->opt, argc, argv, OPTIONS_SAMPLE | OPTIONS_PRINT))
+        return EXIT_USAGE;
+    if (help_asked(&r->opt, help_print, &code))
+        return code;
+    if (check_usage(&r->opt) != EXIT_DONE)
+        return EXIT_USAGE;
+    prepare_terminal(&r->opt);
+    return run(r);
+}
+
 int sample_main(int argc, char **argv)
 {
     struct run r = {.launcher = {.go_fd = -1, .failed_fd = -1}};
-    if (!options_parse(&r.opt, argc, argv, OPTIONS_SAMPLE | OPTIONS_PRINT))
-        return EXIT_USAGE;
-    if (r.opt.help || r.opt.version) {
-        if (r.opt.help)
-            help_print(stdout);
-        else
-            version_print();
-        return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
-    }
-    if (check_usage(&r.opt) != EXIT_DONE)
-        return EXIT_USAGE;
-    prepare_terminal(&r.opt);
-    return run(&r);
+    int code = sample_with(&r, argc, argv);
+    options_release(&r.opt);
+    return code;
 }
