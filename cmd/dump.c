@@ -3,9 +3,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/clock.h"
 #include "base/escape.h"
+#include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/dump.h"
 #include "cmd/loop.h"
@@ -90,10 +90,8 @@ static void look_once(struct session *s, const struct loop *l)
             session_collect(s);
         session_tick(s);
     }
-    while (session_stopping(s) && clock_now_ns() < end) {
-        loop_wait(l, clock_now_ns() + DUMP_NS / 100);
-        session_collect(s);
-    }
+    uint64_t now = clock_now_ns();
+    session_end_stops(s, end > now ? end - now : 0);
     session_finish(s);
 }
 
