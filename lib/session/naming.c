@@ -58,21 +58,13 @@ static void name_special(struct session *s, struct profile_frame *f)
     f->function = put(s, f->address == SPECIAL_UNWIND_FAILED ? "[unwind failed]" : "[not stopped]");
 }
 
-static void name_in_module(struct session *s, struct profile_frame *f)
+static void name_by_place(struct session *s, struct profile_frame *f)
 {
     struct module *m = s->modules.items[OX_SPACE_NUMBER(f->space)];
-    struct symbol symbol;
-    char text[300], buf[256];
-    f->kind = KIND_NATIVE;
-    f->module = put(s, module_short_name(m, buf, sizeof(buf)));
-    if (symbols_find(s->symbols, m, f->address, &symbol) == 0) {
-        f->function = put(s, symbol.name);
-        f->linkage_name = put(s, symbol.linkage_name);
-        return;
-    }
     int64_t nr = OX_SPACE_CALL_OF(f->space);
     const char *call = nr >= 0 ? syscall_name(nr) : NULL;
     uint64_t start = f->address;
+    char text[300];
     /* Not each sampled address for itself: a function's samples belong together. */
     unwinder_function_start(s->functions, m, f->address, &start);
     if (call)
@@ -82,25 +74,52 @@ static void name_in_module(struct session *s, struct profile_frame *f)
     f->function = put(s, text);
 }
 
-static void name_jit(struct session *s, struct profile_frame *f)
+static void ask_in_module(struct session *s, size_t i)
 {
+    struct profile_frame *f = &s->profile->frames[i];
+    struct module *m = s->modules.items[OX_SPACE_NUMBER(f->space)];
+    char buf[256];
+    f->kind = KIND_NATIVE;
+    f->module = put(s, module_short_name(m, buf, sizeof(buf)));
+    namer_ask(s->namer, m, f->address, i);
+}
+
+static void ask_jit(struct session *s, size_t i)
+{
+    struct profile_frame *f = &s->profile->frames[i];
     const struct target *t = s->targets[OX_SPACE_NUMBER(f->space)];
     const char *name = t->perfmap ? perfmap_find(t->perfmap, f->address) : NULL;
     f->kind = KIND_JIT;
-    f->function = put(s, name ? symbols_demangle(s->symbols, name) : "[jit]");
+    f->function = put(s, "[jit]");
+    if (name)
+        namer_ask_demangled(s->namer, name, i);
 }
 
-static void name_frame(struct session *s, struct profile_frame *f)
+static void use_answer(struct session *s, const struct namer_answer *a)
 {
+    struct profile_frame *f = &s->profile->frames[a->tag];
+    if (f->kind == KIND_JIT) {
+        f->function = put(s, a->text);
+    } else if (a->rc > 0) {
+        f->function = put(s, a->lines[a->rc - 1].name);
+        f->linkage_name = put(s, a->lines[a->rc - 1].linkage_name);
+    } else {
+        name_by_place(s, f);
+    }
+}
+
+static void ask_for_frame(struct session *s, size_t i)
+{
+    struct profile_frame *f = &s->profile->frames[i];
     switch (OX_SPACE_KIND(f->space)) {
     case SPACE_SPECIAL:
         name_special(s, f);
         break;
     case SPACE_MODULE:
-        name_in_module(s, f);
+        ask_in_module(s, i);
         break;
     case SPACE_JIT:
-        name_jit(s, f);
+        ask_jit(s, i);
         break;
     default:
         f->kind = KIND_UNKNOWN;
@@ -108,16 +127,42 @@ static void name_frame(struct session *s, struct profile_frame *f)
     }
 }
 
+/* A copy of us that only writes the report has no stops to collect, nor an usher. */
+static void meanwhile(void *session)
+{
+    struct session *s = session;
+    if (getpid() == s->own_pid)
+        session_collect(s);
+}
+
+static void warn_of_troubles(struct session *s)
+{
+    char text[600];
+    for (size_t i = 0; namer_trouble(s->namer, i, text, sizeof(text)); i++)
+        session_warn(s, "%s", text);
+}
+
 /* JIT code is named anew each time: its map grows, and its addresses are used again. */
 void naming_resolve(struct session *s)
 {
+    struct namer_answer answer;
+    size_t n = s->profile->n_frames; /* what is collected meanwhile may bring more */
     for (size_t i = 0; i < s->n_targets; i++)
         if (s->targets[i]->live)
             naming_keep_perfmap(s, s->targets[i]);
-    for (size_t i = PROFILE_NO_FRAME + 1; i < s->profile->n_frames; i++) {
-        struct profile_frame *f = &s->profile->frames[i];
-        if (i >= s->frames_named || OX_SPACE_KIND(f->space) == SPACE_JIT)
-            name_frame(s, f);
-    }
-    s->frames_named = s->profile->n_frames;
+    for (size_t i = PROFILE_NO_FRAME + 1; i < n; i++)
+        if (i >= s->frames_named || OX_SPACE_KIND(s->profile->frames[i].space) == SPACE_JIT)
+            ask_for_frame(s, i);
+    while (namer_next(s->namer, &answer, meanwhile, s))
+        use_answer(s, &answer);
+    s->frames_named = n;
+    warn_of_troubles(s);
+}
+
+void naming_advise(struct session *s, const struct module *m, char *buf, size_t buf_bytes)
+{
+    struct namer_answer answer;
+    namer_ask_advice(s->namer, m, 0);
+    while (namer_next(s->namer, &answer, meanwhile, s))
+        snprintf(buf, buf_bytes, "%s", answer.text);
 }
