@@ -135,6 +135,15 @@ static void meanwhile(void *session)
         session_collect(s);
 }
 
+bool naming_kept_fd(void *session, size_t i, int *ret_fd)
+{
+    const struct session *s = session;
+    const struct target *t = i / 2 < s->n_targets ? s->targets[i / 2] : NULL;
+    if (t)
+        *ret_fd = !t->live ? -1 : i % 2 ? t->process.root_fd : t->process.proc_fd;
+    return t != NULL;
+}
+
 static void warn_of_troubles(struct session *s)
 {
     char text[600];

@@ -23,8 +23,9 @@ enum {
 
 struct session *session_new(const struct session_options *opt, struct guardian *guardian)
 {
-    struct namer_options names = {.symbols.demangle = opt->demangle};
     struct session *s = mem_alloc(sizeof(*s));
+    struct namer_options names = {
+        .symbols.demangle = opt->demangle, .kept_fd = naming_kept_fd, .kept_arg = s};
     s->opt = *opt;
     s->guardian = guardian;
     s->profile = profile_new(NULL);

@@ -37,12 +37,10 @@ struct question {
     bool unanswerable; /* its text is too long, or has killed a process */
 };
 
-/* What a module has done to the processes that read it. */
-enum level { LEVEL_ALL, LEVEL_TABLES, LEVEL_NONE };
-
+/* A module that processes have died of. */
 struct trouble {
     uint32_t module;
-    enum level level;
+    enum namer_level level;
     char how[80]; /* "crashed (SIGSEGV)" */
 };
 
@@ -191,17 +189,20 @@ static struct trouble *trouble_of(const struct namer *n, uint32_t module)
     return NULL;
 }
 
-static enum level level_of(const struct namer *n, const struct question *q)
+static enum namer_level level_of(const struct namer *n, const struct question *q)
 {
     if (n->general[0] || q->unanswerable)
-        return LEVEL_NONE;
+        return NAMER_NONE;
     if (q->kind == NAMER_DEMANGLE || !n->n_troubles)
-        return LEVEL_ALL;
+        return NAMER_ALL;
     const struct trouble *t = trouble_of(n, q->module);
-    return t ? t->level : LEVEL_ALL;
+    if (t && q->kind == NAMER_ADVICE)
+        return NAMER_NONE; /* it is said here what is wrong */
+    return t ? t->level : NAMER_ALL;
 }
 
-static void blame(struct namer *n, struct question *q, const char *how)
+/* What hangs is a file more often than a reader: the next try is without any other file. */
+static void blame(struct namer *n, struct question *q, const char *how, bool hung)
 {
     if (q->kind == NAMER_DEMANGLE) {
         q->unanswerable = true;
@@ -214,22 +215,25 @@ static void blame(struct namer *n, struct question *q, const char *how)
         t = &n->troubles[n->n_troubles++];
         *t = (struct trouble){.module = q->module};
     }
-    t->level += t->level < LEVEL_NONE;
+    if (t->level < NAMER_NONE)
+        t->level = hung && t->level < NAMER_OWN ? NAMER_OWN : t->level + 1;
     snprintf(t->how, sizeof(t->how), "%s", how);
 }
 
 static void describe(const struct namer *n, const struct trouble *t, char *buf, size_t buf_bytes)
 {
+    static const struct {
+        const char *what, *reader;
+    } texts[] = {
+        [NAMER_TABLES] = {"neither lines nor inlined functions", "its debug information"},
+        [NAMER_OWN] = {"no names but the file's own", "its debug files"},
+        [NAMER_NONE] = {"no names", "its symbols"},
+    };
     char name[256], shown[512];
     const struct module *m = n->job.modules->items[t->module];
     escape_text(shown, sizeof(shown), module_short_name(m, name, sizeof(name)), NULL);
-    if (t->level == LEVEL_NONE)
-        snprintf(buf, buf_bytes, "no names for %s: the reader of its symbols %s", shown, t->how);
-    else
-        snprintf(buf, buf_bytes,
-                 "neither lines nor inlined functions for %s: the reader of its debug information "
-                 "%s",
-                 shown, t->how);
+    snprintf(buf, buf_bytes, "%s for %s: the reader of %s %s", texts[t->level].what, shown,
+             texts[t->level].reader, t->how);
 }
 
 bool namer_trouble(const struct namer *n, size_t i, char *buf, size_t buf_bytes)
@@ -258,7 +262,7 @@ static void give_up(struct namer *n, const char *how)
 }
 
 /* `verdict`: what we ended it for; NULL: it ended by itself, as it had to be found out. */
-static void bury(struct namer *n, const char *verdict)
+static void bury(struct namer *n, const char *verdict, bool hung)
 {
     char how[80];
     bool was_at_one = n->sent > n->first;
@@ -266,7 +270,7 @@ static void bury(struct namer *n, const char *verdict)
     n->sent = n->first;
     if (!was_at_one)
         return;
-    blame(n, &n->questions[n->first], verdict ? verdict : how);
+    blame(n, &n->questions[n->first], verdict ? verdict : how, hung);
     if (++n->deaths >= NAMER_DEATHS_MAX || n->hangs >= NAMER_HANGS_MAX)
         give_up(n, "failed too often");
 }
@@ -276,7 +280,7 @@ static void bury_late(struct namer *n)
     char verdict[80];
     snprintf(verdict, sizeof(verdict), "took over %g s", n->job.opt.patience_ms / 1000.0);
     n->hangs++;
-    bury(n, verdict);
+    bury(n, verdict, true);
 }
 
 static bool is_late(struct namer *n)
@@ -336,7 +340,7 @@ static void encode(struct namer *n, size_t number)
 {
     const struct question *q = &n->questions[number];
     struct namer_request r = {.kind = q->kind,
-                              .tables_only = level_of(n, q) == LEVEL_TABLES,
+                              .level = level_of(n, q),
                               .module = q->module,
                               .text_bytes = q->text ? (uint32_t)strlen(q->text) : 0,
                               .number = number,
@@ -372,7 +376,7 @@ static void send_questions(struct namer *n)
     for (; n->sent < n->asked && n->sent - n->first < WINDOW && n->out_bytes < OUT_BYTES;
          n->sent++) {
         const struct question *q = &n->questions[n->sent];
-        if (level_of(n, q) == LEVEL_NONE)
+        if (level_of(n, q) == NAMER_NONE)
             continue;
         if (!ready_for(n, q))
             break;
@@ -504,7 +508,7 @@ static void refuse(struct namer *n, struct namer_answer *ret)
  * tried once more. */
 static int step(struct namer *n, struct namer_answer *ret)
 {
-    if (level_of(n, &n->questions[n->first]) == LEVEL_NONE) {
+    if (level_of(n, &n->questions[n->first]) == NAMER_NONE) {
         refuse(n, ret);
         return 1;
     }
@@ -521,9 +525,9 @@ static int step(struct namer *n, struct namer_answer *ret)
     if (got > 0)
         rc = parse(n, ret);
     if (rc < 0)
-        bury(n, "answered nonsense");
+        bury(n, "answered nonsense", false);
     else if (got == 0)
-        bury(n, NULL);
+        bury(n, NULL, false);
     else if (rc == 0 && is_late(n))
         bury_late(n);
     else

@@ -17,15 +17,17 @@
  * was added later makes it be forked anew. It dies with us (with the thread that asked).
  *
  * Where it dies, answers nonsense, or answers nothing for NAMER_PATIENCE_MS, the question that it
- * was at is asked again of a new one, from symbol tables only; if that dies too, all further
- * questions about the module have no answer. namer_trouble() tells. After NAMER_DEATHS_MAX deaths,
- * or NAMER_HANGS_MAX of them for want of an answer, nothing more is looked up. A process that can't
- * be killed (a file on FUSE that hangs) is left behind.
+ * was at is asked again of a new one, which reads less of the module: first without its DWARF, then
+ * (after a hang at once) no other file than the module itself. After that, all questions about the
+ * module have no answer. namer_trouble() tells. After NAMER_DEATHS_MAX deaths, or NAMER_HANGS_MAX
+ * of them for want of an answer, nothing more is looked up. A process that can't be killed (a file
+ * on FUSE that hangs) is left behind.
  *
  * Time that we do not look is not its time: between two calls NAMER_LOOK_MS count at most. One that
  * is ready to run, but has hardly been given a CPU, has five times as long.
  *
- * For one thread. Driven by poll(2):
+ * Not asked by more than one thread. It can be driven by poll(2), between other things; memory is
+ * kept for the questions since there was none without an answer:
  *
  *     namer_ask(n, m, vaddr, tag);  and more
  *     while (namer_pending(n)) {
@@ -44,6 +46,10 @@ enum {
 struct namer_options {
     struct symbols_options symbols;
     uint32_t patience_ms; /* 0: NAMER_PATIENCE_MS */
+    /* The i-th descriptor that the process needs beside those of the modules, -1 for none; false
+     * past the last. All others it closes. NULL: none. */
+    bool (*kept_fd)(void *arg, size_t i, int *ret_fd);
+    void *kept_arg; /* borrowed */
     /* What tests put in their place, run by the process; NULL: what it is for. */
     int (*lines)(struct symbols *s, struct module *m, uint64_t vaddr,
                  struct symbol_line *ret_lines);

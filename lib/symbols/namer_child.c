@@ -20,8 +20,8 @@
 
 struct child {
     const struct namer_job *job;
-    struct symbols *with[2]; /* [tables_only]; made when first needed */
-    struct map numbers;      /* (string, 0) -> its number; strings of a struct symbols stay */
+    struct symbols *with[NAMER_NONE]; /* for each enum namer_level; made when first needed */
+    struct map numbers; /* (string, 0) -> its number; strings of a struct symbols stay */
     uint32_t n_strings;
     uint8_t *out; /* what goes out next */
     size_t out_bytes, out_cap;
@@ -81,23 +81,41 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+struct fds {
+    int *items;
+    size_t n, cap;
+};
+
+static void keep(struct fds *fds, int fd)
+{
+    if (fd <= STDERR_FILENO)
+        return;
+    fds->items = mem_grow(fds->items, &fds->cap, fds->n + 1, sizeof(*fds->items));
+    fds->items[fds->n++] = fd;
+}
+
 /* A pipe whose other end we held would never end for its reader; and the target's memory and
  * threads are not ours to look at. */
-static void close_all_but_modules(const struct modules *modules, int fd)
+static void close_others(const struct namer_job *job, int fd)
 {
-    OX_FREE int *kept = mem_alloc((modules->n + 1) * sizeof(*kept));
-    size_t n = 0;
+    struct fds kept = {0};
     unsigned next = STDERR_FILENO + 1;
-    kept[n++] = fd;
-    for (size_t i = 0; i < modules->n; i++)
-        if (modules->items[i]->fd >= (int)next)
-            kept[n++] = modules->items[i]->fd;
-    qsort(kept, n, sizeof(*kept), by_number);
-    for (size_t i = 0; i < n; next = (unsigned)kept[i++] + 1)
-        if ((unsigned)kept[i] > next && close_range(next, (unsigned)kept[i] - 1, 0) < 0)
+    int more = -1;
+    keep(&kept, fd);
+    for (size_t i = 0; i < job->modules->n; i++)
+        keep(&kept, job->modules->items[i]->fd);
+    for (size_t i = 0; job->opt.kept_fd && job->opt.kept_fd(job->opt.kept_arg, i, &more); i++)
+        keep(&kept, more);
+    qsort(kept.items, kept.n, sizeof(*kept.items), by_number);
+    for (size_t i = 0; i < kept.n; i++) {
+        unsigned here = (unsigned)kept.items[i];
+        if (here > next && close_range(next, here - 1, 0) < 0)
             _exit(1);
+        next = here + 1;
+    }
     if (close_range(next, ~0U, 0) < 0)
         _exit(1);
+    free(kept.items);
 }
 
 static void set_files(const struct namer_job *job, int fd, int err_fd)
@@ -106,7 +124,7 @@ static void set_files(const struct namer_job *job, int fd, int err_fd)
     if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0 ||
         dup2(err_fd, STDERR_FILENO) < 0)
         _exit(1);
-    close_all_but_modules(job->modules, fd);
+    close_others(job, fd);
 }
 
 static void become(const struct namer_job *job, int fd, int err_fd)
@@ -175,13 +193,15 @@ static void send_out(struct child *c)
     c->out_bytes = 0;
 }
 
-static struct symbols *symbols_of(struct child *c, bool tables_only)
+static struct symbols *symbols_of(struct child *c, enum namer_level level)
 {
     struct symbols_options opt = c->job->opt.symbols;
-    opt.tables_only = tables_only;
-    if (!c->with[tables_only])
-        c->with[tables_only] = symbols_new(&opt);
-    return c->with[tables_only];
+    opt.tables_only = level != NAMER_ALL;
+    if (level == NAMER_OWN)
+        opt.debug_dir = "/dev/null"; /* no debug file lies below it */
+    if (!c->with[level])
+        c->with[level] = symbols_new(&opt);
+    return c->with[level];
 }
 
 static void answer_lines(struct child *c, struct symbols *s, struct module *m, uint64_t vaddr,
@@ -210,7 +230,7 @@ static void answer_lines(struct child *c, struct symbols *s, struct module *m, u
 
 static void answer(struct child *c, const struct namer_request *r, const char *text)
 {
-    struct symbols *s = symbols_of(c, r->tables_only);
+    struct symbols *s = symbols_of(c, r->level);
     struct namer_result result = {.number = r->number};
     struct module *m = r->module < c->job->modules->n ? c->job->modules->items[r->module] : NULL;
     char advice[400];
@@ -243,7 +263,7 @@ static _Noreturn void serve(struct child *c)
     struct namer_request r;
     while (in) {
         receive(in, &r, sizeof(r));
-        if (r.text_bytes > NAMER_TEXT_MAX_BYTES)
+        if (r.text_bytes > NAMER_TEXT_MAX_BYTES || r.level >= NAMER_NONE)
             _exit(1);
         receive(in, text, r.text_bytes);
         text[r.text_bytes] = '\0';

@@ -11,11 +11,19 @@
 
 enum namer_kind { NAMER_LINES = 1, NAMER_ADVICE, NAMER_DEMANGLE };
 
+/* What a module is read for. */
+enum namer_level {
+    NAMER_ALL,
+    NAMER_TABLES, /* not its DWARF */
+    NAMER_OWN,    /* and no other file than itself */
+    NAMER_NONE    /* it is not read */
+};
+
 /* To the process; `text_bytes` of text follow (NAMER_DEMANGLE). */
 struct namer_request {
-    uint32_t kind;        /* enum namer_kind */
-    uint32_t tables_only; /* of the module, no DWARF is read */
-    uint32_t module;      /* its id */
+    uint32_t kind;   /* enum namer_kind */
+    uint32_t level;  /* enum namer_level */
+    uint32_t module; /* its id */
     uint32_t text_bytes;
     uint64_t number; /* comes with the answer */
     uint64_t vaddr;

@@ -287,14 +287,16 @@ Test(namer, the_second_try_is_without_debug_information)
     namer_ask(f.n, f.b, DO(CRASH_ONCE, 2), 2);
     namer_ask(f.n, f.b, DO(CRASH_ONCE, 4), 4);
     namer_ask(f.n, f.a, DO(GOOD, 5), 5);
+    static const char why[] = "neither lines nor inlined functions for libb.so: the reader of its "
+                              "debug information crashed (SIGSEGV)";
     expect_good(&f, f.a, 1);
     expect_good(&f, f.b, 2);
     expect_good(&f, f.b, 4);
     expect_good(&f, f.a, 5);
-    expect_trouble(&f, 0,
-                   "neither lines nor inlined functions for libb.so: the reader of its debug "
-                   "information crashed (SIGSEGV)");
+    expect_trouble(&f, 0, why);
     expect_trouble(&f, 1, NULL);
+    namer_ask_advice(f.n, f.b, 6);
+    cr_expect_str_eq(next(&f).text, why);
     teardown(&f);
 }
 
@@ -311,7 +313,7 @@ Test(namer, gives_up_after_many_deaths)
     for (uint32_t i = 0; i < 100; i++)
         expect_none(&f, i);
     expect_none(&f, 1);
-    expect_trouble(&f, NAMER_DEATHS_MAX / 2,
+    expect_trouble(&f, NAMER_DEATHS_MAX / 3 + 1,
                    "no more names: the process that looks them up failed too often");
     teardown(&f);
 }
@@ -354,10 +356,10 @@ Test(namer, reaped_by_another_it_is_known_how_it_ended)
     struct namer_answer a;
     namer_ask(f.n, f.a, DO(LEAVE, 1), 1);
     int status;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         cr_assert_not(namer_take(f.n, &a));
         cr_assert_eq(waitpid(-1, &status, 0), namer_pid(f.n));
-        namer_ended(f.n, i ? SIGBUS : status);
+        namer_ended(f.n, i == 2 ? SIGBUS : status);
     }
     expect_none(&f, 1);
     expect_trouble(&f, 0, "no names for liba.so: the reader of its symbols crashed (SIGBUS)");
@@ -516,6 +518,26 @@ Test(namer, holds_only_the_files_of_modules)
     cr_expect_eq(read(fds[0], &byte, 1), 0, "the pipe has ended for its reader");
     close(fds[0]);
     teardown(&f);
+}
+
+static bool first_kept(void *fd, size_t i, int *ret_fd)
+{
+    *ret_fd = *(int *)fd;
+    return i == 0;
+}
+
+Test(namer, holds_what_it_is_told_to)
+{
+    struct fixture f = {0};
+    int fds[2];
+    cr_assert_eq(pipe(fds), 0);
+    struct namer_options opt = {.lines = answer, .kept_fd = first_kept, .kept_arg = &fds[1]};
+    setup(&f, &opt);
+    namer_ask(f.n, f.a, DO(SHOW_FILES, 1), 1);
+    cr_expect_str_eq(next(&f).lines[0].name, "5", "stdin, stdout, stderr, socket, pipe");
+    teardown(&f);
+    close(fds[0]);
+    close(fds[1]);
 }
 
 Test(namer, is_harmless)
