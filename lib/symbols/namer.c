@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -84,6 +85,11 @@ struct namer *namer_new(const struct namer_options *opt, const struct modules *m
     sched_getaffinity(0, sizeof(n->job.cpus), &n->job.cpus);
     n->job.policy = sched_getscheduler(0);
     n->job.nice = getpriority(PRIO_PROCESS, 0);
+    void *page =
+        mmap(NULL, sizeof(*n->job.at), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        die("out of memory");
+    n->job.at = page;
     n->strings = intern_new(NAMES_MAX_BYTES);
     n->in = mem_alloc(IN_BYTES);
     n->process = (struct namer_process){.pidfd = -1, .fd = -1, .err_fd = -1};
@@ -129,6 +135,7 @@ void namer_free(struct namer *n)
     free(n->troubles);
     free(n->debug_dir);
     intern_free(n->strings);
+    munmap(n->job.at, sizeof(*n->job.at));
     free(n);
 }
 
@@ -261,16 +268,23 @@ static void give_up(struct namer *n, const char *how)
              how);
 }
 
+/* Its word for it: answers to those before may not have been sent. */
+static struct question *present_question(const struct namer *n)
+{
+    uint64_t at = atomic_load(n->job.at);
+    return &n->questions[at >= n->first && at < n->sent ? at : n->first];
+}
+
 /* `verdict`: what we ended it for; NULL: it ended by itself, as it had to be found out. */
 static void bury(struct namer *n, const char *verdict, bool hung)
 {
     char how[80];
-    bool was_at_one = n->sent > n->first;
+    struct question *present = n->sent > n->first ? present_question(n) : NULL;
     end_process(n, how, sizeof(how));
     n->sent = n->first;
-    if (!was_at_one)
+    if (!present)
         return;
-    blame(n, &n->questions[n->first], verdict ? verdict : how, hung);
+    blame(n, present, verdict ? verdict : how, hung);
     if (++n->deaths >= NAMER_DEATHS_MAX || n->hangs >= NAMER_HANGS_MAX)
         give_up(n, "failed too often");
 }
@@ -302,6 +316,7 @@ static bool is_late(struct namer *n)
 static void start(struct namer *n)
 {
     char how[80];
+    atomic_store(n->job.at, UINT64_MAX);
     n->modules_known = n->job.modules->n;
     n->owner = n->job.parent = getpid();
     int rc = namer_process_start(&n->process, &n->job);
@@ -373,8 +388,9 @@ static void send_questions(struct namer *n)
         bury_idle(n);
         progressed(n);
     }
-    for (; n->sent < n->asked && n->sent - n->first < WINDOW && n->out_bytes < OUT_BYTES;
-         n->sent++) {
+    /* Not one more for each answer: each would wake it up. */
+    size_t most = n->sent - n->first > WINDOW / 2 ? 0 : WINDOW;
+    for (; n->sent < n->asked && n->sent - n->first < most && n->out_bytes < OUT_BYTES; n->sent++) {
         const struct question *q = &n->questions[n->sent];
         if (level_of(n, q) == NAMER_NONE)
             continue;

@@ -77,7 +77,7 @@ struct namer_answer {
 };
 
 /* The next answer, in the order of asking. False: none at present. Never waits for an answer; the
- * end of a process that is killed it awaits, for a fifth of a second at most. */
+ * end of a process that is killed it awaits, for a second at most. */
 bool namer_take(struct namer *n, struct namer_answer *ret);
 size_t namer_pending(const struct namer *n);
 int namer_fd(const struct namer *n);

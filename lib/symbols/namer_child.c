@@ -14,9 +14,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "symbols/namer_wire.h"
+
+enum { OUT_BYTES = 16 * 1024, OUT_NS = 10 * 1000 * 1000 }; /* how long answers may be kept */
 
 struct child {
     const struct namer_job *job;
@@ -25,6 +28,9 @@ struct child {
     uint32_t n_strings;
     uint8_t *out; /* what goes out next */
     size_t out_bytes, out_cap;
+    uint64_t sent_ns;
+    uint8_t in[sizeof(struct namer_request) + NAMER_TEXT_MAX_BYTES];
+    size_t in_done, in_bytes;
     int fd;
 };
 
@@ -180,8 +186,6 @@ static uint32_t number_of(struct child *c, const char *text)
     return number;
 }
 
-/* Each answer goes out before the next question is looked at: so it is known which one killed us.
- */
 static void send_out(struct child *c)
 {
     for (size_t done = 0; done < c->out_bytes;) {
@@ -191,6 +195,7 @@ static void send_out(struct child *c)
         done += n > 0 ? (size_t)n : 0;
     }
     c->out_bytes = 0;
+    c->sent_ns = clock_now_ns();
 }
 
 static struct symbols *symbols_of(struct child *c, enum namer_level level)
@@ -247,29 +252,41 @@ static void answer(struct child *c, const struct namer_request *r, const char *t
         result.names_folded = symbols_names_folded(s);
         put_frame(c, NAMER_ANSWER, &result, sizeof(result));
     }
-    send_out(c);
+    /* One by one, each would wake up who asks. But the next question about a module that is known
+     * to kill may do so, and the module will be read no more: what there is of it must be out. */
+    if (r->level != NAMER_ALL || c->out_bytes >= OUT_BYTES || clock_now_ns() - c->sent_ns >= OUT_NS)
+        send_out(c);
 }
 
-static void receive(FILE *in, void *dst, size_t bytes)
+/* The next bytes of what is asked, which hold until the next call. */
+static const uint8_t *receive(struct child *c, size_t bytes)
 {
-    if (bytes && fread(dst, bytes, 1, in) != 1)
-        _exit(0); /* nobody asks any more */
+    while (c->in_bytes - c->in_done < bytes) {
+        send_out(c);
+        memmove(c->in, c->in + c->in_done, c->in_bytes - c->in_done);
+        c->in_bytes -= c->in_done;
+        c->in_done = 0;
+        ssize_t n = read(c->fd, c->in + c->in_bytes, sizeof(c->in) - c->in_bytes);
+        if (n == 0 || (n < 0 && errno != EINTR))
+            _exit(0); /* nobody asks any more */
+        c->in_bytes += n > 0 ? (size_t)n : 0;
+    }
+    c->in_done += bytes;
+    return c->in + c->in_done - bytes;
 }
 
 static _Noreturn void serve(struct child *c)
 {
-    OX_FREE char *text = mem_alloc(NAMER_TEXT_MAX_BYTES + 1);
-    FILE *in = fdopen(c->fd, "r");
-    struct namer_request r;
-    while (in) {
-        receive(in, &r, sizeof(r));
+    for (;;) {
+        struct namer_request r;
+        memcpy(&r, receive(c, sizeof(r)), sizeof(r));
         if (r.text_bytes > NAMER_TEXT_MAX_BYTES || r.level >= NAMER_NONE)
             _exit(1);
-        receive(in, text, r.text_bytes);
-        text[r.text_bytes] = '\0';
+        char *text = mem_strndup((const char *)receive(c, r.text_bytes), r.text_bytes);
+        atomic_store(c->job->at, r.number);
         answer(c, &r, text);
+        free(text);
     }
-    _exit(1);
 }
 
 void namer_child_main(const struct namer_job *job, int fd, int err_fd)

@@ -3,6 +3,7 @@
 #define SYMBOLS_NAMER_CHILD_H
 
 #include <sched.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #include "symbols/namer.h"
@@ -14,6 +15,7 @@ struct namer_job {
     cpu_set_t cpus;
     int policy, nice;
     pid_t parent;
+    _Atomic uint64_t *at; /* shared: the number of the question that the process is at */
 };
 
 /* The process itself, after fork(2): answers what comes from fd until its end. err_fd is where its

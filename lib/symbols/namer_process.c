@@ -17,7 +17,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-enum { END_MS = 200 }; /* how long the end of what was killed is awaited */
+enum { END_MS = 1000 }; /* how long the end of what was killed is awaited */
 
 static int take_fd(int *fd)
 {
