@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -85,11 +84,6 @@ struct namer *namer_new(const struct namer_options *opt, const struct modules *m
     sched_getaffinity(0, sizeof(n->job.cpus), &n->job.cpus);
     n->job.policy = sched_getscheduler(0);
     n->job.nice = getpriority(PRIO_PROCESS, 0);
-    void *page =
-        mmap(NULL, sizeof(*n->job.at), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED)
-        die("out of memory");
-    n->job.at = page;
     n->strings = intern_new(NAMES_MAX_BYTES);
     n->in = mem_alloc(IN_BYTES);
     n->process = (struct namer_process){.pidfd = -1, .fd = -1, .err_fd = -1};
@@ -135,7 +129,6 @@ void namer_free(struct namer *n)
     free(n->troubles);
     free(n->debug_dir);
     intern_free(n->strings);
-    munmap(n->job.at, sizeof(*n->job.at));
     free(n);
 }
 
@@ -271,7 +264,7 @@ static void give_up(struct namer *n, const char *how)
 /* Its word for it: answers to those before may not have been sent. */
 static struct question *present_question(const struct namer *n)
 {
-    uint64_t at = atomic_load(n->job.at);
+    uint64_t at = n->process.pid ? atomic_load(n->process.at) : UINT64_MAX;
     return &n->questions[at >= n->first && at < n->sent ? at : n->first];
 }
 
@@ -316,7 +309,6 @@ static bool is_late(struct namer *n)
 static void start(struct namer *n)
 {
     char how[80];
-    atomic_store(n->job.at, UINT64_MAX);
     n->modules_known = n->job.modules->n;
     n->owner = n->job.parent = getpid();
     int rc = namer_process_start(&n->process, &n->job);
@@ -387,6 +379,8 @@ static void send_questions(struct namer *n)
     if (n->sent == n->first) {
         bury_idle(n);
         progressed(n);
+        if (n->process.pid)
+            atomic_store(n->process.at, UINT64_MAX); /* numbers begin anew */
     }
     /* Not one more for each answer: each would wake it up. */
     size_t most = n->sent - n->first > WINDOW / 2 ? 0 : WINDOW;

@@ -32,6 +32,7 @@ struct child {
     uint8_t in[sizeof(struct namer_request) + NAMER_TEXT_MAX_BYTES];
     size_t in_done, in_bytes;
     int fd;
+    _Atomic uint64_t *at; /* shared */
 };
 
 /* --- becoming one */
@@ -283,13 +284,13 @@ static _Noreturn void serve(struct child *c)
         if (r.text_bytes > NAMER_TEXT_MAX_BYTES || r.level >= NAMER_NONE)
             _exit(1);
         char *text = mem_strndup((const char *)receive(c, r.text_bytes), r.text_bytes);
-        atomic_store(c->job->at, r.number);
+        atomic_store(c->at, r.number);
         answer(c, &r, text);
         free(text);
     }
 }
 
-void namer_child_main(const struct namer_job *job, int fd, int err_fd)
+void namer_child_main(const struct namer_job *job, int fd, int err_fd, _Atomic uint64_t *at)
 {
     become(job, fd, err_fd);
     if (job->opt.serve) {
@@ -299,5 +300,6 @@ void namer_child_main(const struct namer_job *job, int fd, int err_fd)
     struct child *c = mem_alloc(sizeof(*c));
     c->job = job;
     c->fd = fd;
+    c->at = at;
     serve(c);
 }

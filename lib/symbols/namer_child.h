@@ -15,11 +15,11 @@ struct namer_job {
     cpu_set_t cpus;
     int policy, nice;
     pid_t parent;
-    _Atomic uint64_t *at; /* shared: the number of the question that the process is at */
 };
 
 /* The process itself, after fork(2): answers what comes from fd until its end. err_fd is where its
- * last words go. */
-_Noreturn void namer_child_main(const struct namer_job *job, int fd, int err_fd);
+ * last words go; at is shared: the number of the question that it is at. */
+_Noreturn void namer_child_main(const struct namer_job *job, int fd, int err_fd,
+                                _Atomic uint64_t *at);
 
 #endif

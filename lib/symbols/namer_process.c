@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -26,7 +27,7 @@ static int take_fd(int *fd)
     return taken;
 }
 
-int namer_process_start(struct namer_process *p, const struct namer_job *job)
+static int fork_it(struct namer_process *p, const struct namer_job *job)
 {
     int sv[2], err[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
@@ -39,7 +40,7 @@ int namer_process_start(struct namer_process *p, const struct namer_job *job)
     int OX_CLOSE err_theirs = err[1];
     pid_t pid = fork();
     if (pid == 0)
-        namer_child_main(job, theirs, err_theirs);
+        namer_child_main(job, theirs, err_theirs, p->at);
     if (pid < 0)
         return -errno;
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -58,6 +59,20 @@ int namer_process_start(struct namer_process *p, const struct namer_job *job)
     return 0;
 }
 
+int namer_process_start(struct namer_process *p, const struct namer_job *job)
+{
+    void *page =
+        mmap(NULL, sizeof(*p->at), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return -errno;
+    p->at = page;
+    atomic_store(p->at, UINT64_MAX);
+    int rc = fork_it(p, job);
+    if (rc < 0)
+        munmap(page, sizeof(*p->at));
+    return rc;
+}
+
 void namer_process_disown(struct namer_process *p)
 {
     if (!p->pid)
@@ -65,6 +80,7 @@ void namer_process_disown(struct namer_process *p)
     close(p->fd);
     close(p->err_fd);
     close(p->pidfd);
+    munmap(p->at, sizeof(*p->at));
     p->fd = p->err_fd = p->pidfd = -1;
     p->pid = 0;
 }
