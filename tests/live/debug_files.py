@@ -94,7 +94,7 @@ def namers():
     return found
 
 
-class Namer(harness.Case):
+class DebugFiles(harness.Case):
     def setUp(self):
         if os.geteuid() != 0:
             self.skipTest("needs root")
