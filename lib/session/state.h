@@ -4,6 +4,7 @@
 
 #include "capture/stopper.h"
 #include "session/session.h"
+#include "symbols/namer.h"
 #include "target/threads.h"
 #include "unwind/unwind.h"
 
@@ -47,8 +48,8 @@ struct session {
     struct guardian *guardian; /* borrowed */
     struct profile *profile;
     struct modules modules;
-    struct fd_budget fds; /* shared by the targets' threads */
-    struct symbols *symbols;
+    struct fd_budget fds;       /* shared by the targets' threads */
+    struct namer *namer;        /* owned */
     struct unwinder *functions; /* owned; knows where functions without symbols begin */
     struct stopper stopper;
     struct target **targets; /* owned */
@@ -92,6 +93,8 @@ void stacks_hit(struct session *s, uint32_t tally, uint64_t hits);
 /* naming.c */
 void naming_resolve(struct session *s);
 void naming_keep_perfmap(struct session *s, struct target *t);
+bool naming_kept_fd(void *session, size_t i, int *ret_fd); /* what process_open_file() needs */
+void naming_advise(struct session *s, const struct module *m, char *buf, size_t buf_bytes);
 
 /* ticks.c */
 void ticks_run(struct session *s, uint64_t tick, uint64_t missed);

@@ -24,6 +24,7 @@ struct symbols_options {
         demangle;          /* full: with return and template types as libiberty's DMGL_VERBOSE-less
                               default with parameters; simple: without parameters; none: as linked */
     const char *debug_dir; /* NULL: /usr/lib/debug; copied */
+    bool tables_only;      /* neither lines nor inlined functions: no DWARF is read */
 };
 
 /* The modules that it is asked about must outlive it. */
