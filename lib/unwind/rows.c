@@ -34,19 +34,21 @@ struct cached {
 };
 
 struct rows {
-    struct cfi *cfi;           /* borrowed */
-    struct map modules;        /* module's id -> place in tables */
-    struct span_table *tables; /* owned */
+    struct cfi *cfi;             /* borrowed */
+    struct go_stacks *go_stacks; /* borrowed */
+    struct map modules;          /* module's id -> place in tables */
+    struct span_table *tables;   /* owned */
     size_t n_tables, cap_tables;
     struct row *rows; /* owned */
     size_t n, cap;
     struct cached cache[1 << CACHE_BITS][CACHE_WAYS];
 };
 
-struct rows *rows_new(struct cfi *c)
+struct rows *rows_new(struct cfi *c, struct go_stacks *g)
 {
     struct rows *r = mem_alloc(sizeof(*r));
     r->cfi = c;
+    r->go_stacks = g;
     return r;
 }
 
@@ -227,7 +229,9 @@ static struct row row_at(const struct rows *r, const struct span *s, uint64_t va
 static struct row row_get(struct rows *r, struct module *m, uint64_t vaddr)
 {
     const struct span *s = span_find(r, m, vaddr);
-    return s && s->n ? row_at(r, s, vaddr) : (struct row){.how = ROW_NONE};
+    struct row row = s && s->n ? row_at(r, s, vaddr) : (struct row){.how = ROW_NONE};
+    row.go = go_stacks_role(r->go_stacks, m, vaddr) & 0xf;
+    return row;
 }
 
 static struct cached *cache_set(struct rows *r, uint32_t module, uint64_t vaddr)

@@ -3,6 +3,7 @@
 #define UNWIND_ROWS_H
 
 #include "unwind/cfi.h"
+#include "unwind/go_stacks.h"
 
 /*
  * Call frame information compiled to rows: where the caller's registers are while the code of a
@@ -29,13 +30,14 @@ struct row {
     uint32_t start; /* bytes from the start of what its FDE covers */
     int32_t cfa_offset;
     uint8_t cfa_reg;         /* enum dwarf_reg */
-    uint8_t how;             /* enum row_how */
+    uint8_t how : 4;         /* enum row_how */
+    uint8_t go : 4;          /* enum go_role of the function */
     uint16_t where;          /* enum row_where of each, two bits, ROW_RBX lowest */
     int16_t saved[ROW_REGS]; /* words above the CFA */
 };
 
-/* Borrows c. */
-struct rows *rows_new(struct cfi *c);
+/* Borrows both. */
+struct rows *rows_new(struct cfi *c, struct go_stacks *g);
 void rows_free(struct rows *r);
 void rows_forget(struct rows *r);
 

@@ -10,6 +10,7 @@
 #include "unwind/learnt.h"
 #include "unwind/pages.h"
 #include "unwind/rows.h"
+#include "unwind/sigreturn.h"
 #include "unwind/stack_words.h"
 
 /*
@@ -20,6 +21,7 @@
 struct unwinder {
     struct pages *pages;
     struct cfi *cfi;
+    struct go_stacks *go_stacks;
     struct rows *rows;
     struct fallback *fallback;
     struct learnt learnt;
@@ -43,7 +45,8 @@ struct unwinder *unwinder_new(void)
     struct unwinder *u = mem_alloc(sizeof(*u));
     u->pages = pages_new();
     u->cfi = cfi_new(u->pages);
-    u->rows = rows_new(u->cfi);
+    u->go_stacks = go_stacks_new();
+    u->rows = rows_new(u->cfi, u->go_stacks);
     u->fallback = fallback_new(u->cfi);
     return u;
 }
@@ -52,6 +55,7 @@ void unwinder_forget(struct unwinder *u)
 {
     learnt_release(&u->learnt);
     rows_forget(u->rows);
+    go_stacks_forget(u->go_stacks);
     cfi_forget(u->cfi);
     pages_forget(u->pages);
 }
@@ -63,6 +67,7 @@ void unwinder_free(struct unwinder *u)
     learnt_release(&u->learnt);
     fallback_free(u->fallback);
     rows_free(u->rows);
+    go_stacks_free(u->go_stacks);
     cfi_free(u->cfi);
     pages_free(u->pages);
     free(u);
@@ -301,6 +306,25 @@ static bool step_frame_pointer(struct walk *w)
     return true;
 }
 
+/* The newest frame is the trampoline's. */
+static bool step_sigreturn(struct walk *w)
+{
+    struct regs interrupted;
+    if (!sigreturn_regs(w->snap, sp_of(w), &interrupted))
+        return end_no_word(w, sp_of(w), STACK_BAD);
+    return step_signal(w, &interrupted);
+}
+
+/* A handler returns to the first instruction; one that is being executed may stand at the second.
+ */
+static bool is_sigreturn(const struct walk *w, struct module *m, uint64_t vaddr)
+{
+    enum { MOV_BYTES = 7 };
+    if (!w->exact)
+        return sigreturn_at(w->u->pages, m, vaddr + 1);
+    return sigreturn_at(w->u->pages, m, vaddr) || sigreturn_at(w->u->pages, m, vaddr - MOV_BYTES);
+}
+
 /* A call through a bad pointer has pushed its return address, and nothing else happened since. */
 static bool step_from_nowhere(struct walk *w)
 {
@@ -316,6 +340,44 @@ static bool step_from_nowhere(struct walk *w)
     return frame_add(w, &caller, code, FRAME_FRAME_POINTER);
 }
 
+/* By the row of the newest frame's place. */
+static bool step_by(struct walk *w, struct module *m, uint64_t vaddr, const struct row *row)
+{
+    switch (row->how) {
+    case ROW_PLAIN:
+        return step_row(w, row);
+    case ROW_LIBUNWIND:
+    case ROW_SIGNAL:
+        return step_libunwind(w, m, vaddr, row->how == ROW_SIGNAL);
+    default:
+        return is_sigreturn(w, m, vaddr) ? step_sigreturn(w) : step_frame_pointer(w);
+    }
+}
+
+/* In a function that may have changed stacks already, or not yet. */
+static bool step_bottom(struct walk *w, struct module *m, uint64_t vaddr, const struct row *row)
+{
+    if (!w->exact)
+        return end_with(w, STACK_COMPLETE);
+    if (step_by(w, m, vaddr, row))
+        return true;
+    if (w->out->end == STACK_BAD || w->out->end == STACK_NO_CFI)
+        w->out->end = STACK_COMPLETE;
+    return false;
+}
+
+/* The vDSO was called with 16 bytes below the kept RSP, aligned to 16; else on the other stack. */
+static bool step_kept_sp(struct walk *w, struct module *m, uint64_t vaddr, const struct row *row)
+{
+    uint64_t kept = w->regs.value[DWREG_R12];
+    if (!w->exact) {
+        if (!knows(w, DWREG_R12) || ((kept - 16) & ~UINT64_C(15)) != sp_of(w))
+            return end_with(w, STACK_COMPLETE);
+        w->regs.value[DWREG_RSP] = kept;
+    }
+    return step_by(w, m, vaddr, row);
+}
+
 static bool step(struct walk *w)
 {
     uint64_t vaddr;
@@ -325,14 +387,15 @@ static bool step(struct walk *w)
         return step_frame_pointer(w);
     struct module *m = w->code->module;
     const struct row *row = rows_find(w->u->rows, m, vaddr);
-    switch (row->how) {
-    case ROW_PLAIN:
-        return step_row(w, row);
-    case ROW_LIBUNWIND:
-    case ROW_SIGNAL:
-        return step_libunwind(w, m, vaddr, row->how == ROW_SIGNAL);
+    switch (row->go) {
+    case GO_BOTTOM:
+        return step_bottom(w, m, vaddr, row);
+    case GO_KEEPS_SP:
+        return step_kept_sp(w, m, vaddr, row);
+    case GO_SIGNAL:
+        return step_sigreturn(w);
     default:
-        return step_frame_pointer(w);
+        return step_by(w, m, vaddr, row);
     }
 }
 
