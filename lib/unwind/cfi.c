@@ -12,6 +12,7 @@
 
 enum {
     EH_FRAME_BYTES_MAX = 256 * 1024 * 1024,    /* of a section that we index ourselves */
+    INDEX_CIE_BYTES_MAX = 16 * 1024 * 1024,    /* interpreted on the way */
     INDEX_MAX = 4 * 1024 * 1024,               /* FDEs in it */
     HDR_HEAD_BYTES = 20,                       /* of .eh_frame_hdr, all before the table */
     TABLE_ENCODING = ENC_DATAREL | ENC_SDATA4, /* the one that linkers write */
@@ -61,6 +62,7 @@ struct cfi {
     struct source **items; /* owned */
     size_t n, cap;
     struct buffer fde_bytes;
+    uint64_t spent;
 };
 
 struct cfi *cfi_new(struct pages *pages)
@@ -128,7 +130,10 @@ static const struct cfi_cie *cie_get(struct cfi *c, struct module *m, struct sec
     if (s->cie_at == at)
         return &s->cie;
     s->cie_at = nowhere;
-    if (!entry_read(c, m, s, at, &s->cie_bytes, &e) || cfi_cie_read(&e, s->form, &s->cie) < 0)
+    if (!entry_read(c, m, s, at, &s->cie_bytes, &e))
+        return NULL;
+    c->spent += e.body.end - e.body.at;
+    if (cfi_cie_read(&e, s->form, &s->cie) < 0)
         return NULL;
     s->cie_at = at;
     return &s->cie;
@@ -148,6 +153,7 @@ static int fde_read(struct cfi *c, struct module *m, struct section *s, uint64_t
         return -ENODATA;
     if (!cfi_fde_program(&e, fde.cie))
         return -EBADMSG;
+    c->spent += e.body.end - e.body.at;
     fde.program = e.body;
     fde.signal_frame = fde.cie->signal_frame;
     *ret_fde = fde;
@@ -179,14 +185,16 @@ static void index_build(struct cfi *c, struct module *m, struct section *s, uint
                         uint64_t bytes)
 {
     struct cfi_entry e;
-    uint64_t end;
+    uint64_t end, spent = c->spent;
     if (bytes > EH_FRAME_BYTES_MAX || __builtin_add_overflow(at, bytes, &end))
         return;
-    while (at < end && s->index.n < INDEX_MAX && entry_read(c, m, s, at, &c->fde_bytes, &e)) {
+    while (at < end && s->index.n < INDEX_MAX && c->spent - spent < INDEX_CIE_BYTES_MAX &&
+           entry_read(c, m, s, at, &c->fde_bytes, &e)) {
         uint64_t next = e.body.vaddr + e.body.end;
         index_add(c, m, s, &e, at);
         at = next;
     }
+    c->spent = spent; /* once for each module: no walk's fault */
     if (s->index.n)
         qsort(s->index.entries, s->index.n, sizeof(*s->index.entries), by_start);
 }
@@ -320,6 +328,11 @@ int cfi_find(struct cfi *c, struct module *m, uint64_t vaddr, struct cfi_fde *re
         return rc;
     debug_frame_load(c, m, s);
     return find_in(c, m, &s->debug_frame, vaddr, ret_fde);
+}
+
+uint64_t cfi_spent(const struct cfi *c)
+{
+    return c->spent;
 }
 
 int cfi_fde_run(const struct cfi_fde *fde, cfi_visit *visit, void *arg)

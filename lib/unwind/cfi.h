@@ -31,6 +31,10 @@ void cfi_forget(struct cfi *c);
 /* 0; -ENODATA where none covers vaddr; -EBADMSG where it is malformed or beyond what we allow. */
 int cfi_find(struct cfi *c, struct module *m, uint64_t vaddr, struct cfi_fde *ret_fde);
 
+/* How many bytes of CIEs and FDEs the look-ups have handed out, all in all: what interpreting them
+ * costs. Never goes back. */
+uint64_t cfi_spent(const struct cfi *c);
+
 /* Interprets its program, as cfi_run(). */
 int cfi_fde_run(const struct cfi_fde *fde, cfi_visit *visit, void *arg);
 

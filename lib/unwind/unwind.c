@@ -18,6 +18,9 @@
  * a row can't say it; by the frame pointer where there is no CFI.
  */
 
+/* What one walk may have interpreted; the deepest of real stacks needs 200 KiB when all is cold. */
+enum { CFI_BYTES_MAX = 1024 * 1024 };
+
 struct unwinder {
     struct pages *pages;
     struct cfi *cfi;
@@ -38,6 +41,7 @@ struct walk {
     bool exact;                 /* RIP is where it stands, not where a call returns to */
     bool chained;               /* found by the frame pointer below it */
     bool guessed;               /* some register comes from what was learnt */
+    uint64_t spent;             /* cfi_spent() when it began */
 };
 
 struct unwinder *unwinder_new(void)
@@ -387,6 +391,8 @@ static bool step(struct walk *w)
         return step_frame_pointer(w);
     struct module *m = w->code->module;
     const struct row *row = rows_find(w->u->rows, m, vaddr);
+    if (cfi_spent(w->u->cfi) - w->spent > CFI_BYTES_MAX)
+        return end_with(w, STACK_BAD);
     switch (row->go) {
     case GO_BOTTOM:
         return step_bottom(w, m, vaddr, row);
@@ -413,6 +419,7 @@ void unwinder_walk(struct unwinder *u, const struct snapshot *snap, const struct
                    struct stack *ret_stack)
 {
     struct walk w = {.u = u, .snap = snap, .maps = maps, .out = ret_stack};
+    w.spent = cfi_spent(u->cfi);
     const uint32_t needed = 1u << DWREG_RIP | 1u << DWREG_RSP;
     ret_stack->n = 0;
     ret_stack->miss_addr = ret_stack->cut_bytes = 0;
