@@ -14,7 +14,9 @@ enum {
     MAGIC_120 = (int)0xfffffff1,
     FUNCTIONS_MAX = 1 << 24,
     RELOCATIONS_READ = 512, /* at a time */
-    RELOCATIONS_MAX = 1 << 24
+    RELOCATIONS_MAX = 1 << 24,
+    PC_DATA_BYTES_MAX = 16384, /* of one function */
+    SP_DELTA_MAX = 1 << 30
 };
 
 /* pcHeader up to 1.17. */
@@ -34,10 +36,10 @@ struct head_118 {
 struct gotable {
     struct module *m; /* borrowed */
     uint64_t off, bytes;
-    uint64_t n;            /* functions */
-    uint64_t names, table; /* offsets in the section */
-    uint64_t text_start;   /* vaddr that entries count from; 0 up to 1.17 */
-    unsigned field_bytes;  /* of a table entry's two fields: code, function */
+    uint64_t n;                     /* functions */
+    uint64_t names, table, pc_data; /* offsets in the section */
+    uint64_t text_start;            /* vaddr that entries count from; 0 up to 1.17 */
+    unsigned field_bytes;           /* of a table entry's two fields: code, function */
 };
 
 static int read_at(struct gotable *t, void *dst, size_t bytes, uint64_t at)
@@ -87,12 +89,14 @@ static int read_head(struct gotable *t, const struct sections *s, const Elf64_Sh
     if (old.magic == (uint32_t)MAGIC_116) {
         t->n = old.functions;
         t->names = old.names;
+        t->pc_data = old.pc_data;
         t->table = old.table;
         t->field_bytes = 8;
     } else if ((old.magic == (uint32_t)MAGIC_118 || old.magic == (uint32_t)MAGIC_120) &&
                read_at(t, &new, sizeof(new), 0) == 0) {
         t->n = new.functions;
         t->names = new.names;
+        t->pc_data = new.pc_data;
         t->table = new.table;
         t->field_bytes = 4;
         t->text_start = text_start(t->m, s, table, new.text_start);
@@ -164,9 +168,11 @@ static int read_name(struct gotable *t, uint64_t record, char *name)
     return 0;
 }
 
-int gotable_find(struct gotable *t, uint64_t vaddr, struct gofunction *ret_function)
+/* The function that covers vaddr. */
+static int search(struct gotable *t, uint64_t vaddr, uint64_t *ret_start, uint64_t *ret_end,
+                  uint64_t *ret_record)
 {
-    uint64_t lo = 0, hi = t->n, start, end, record;
+    uint64_t lo = 0, hi = t->n, start, record;
     while (lo < hi) {
         uint64_t mid = lo + (hi - lo) / 2;
         if (entry(t, mid, &start, &record) < 0)
@@ -176,14 +182,90 @@ int gotable_find(struct gotable *t, uint64_t vaddr, struct gofunction *ret_funct
         else
             hi = mid;
     }
-    struct gofunction f = {0};
-    if (!lo || entry(t, lo, &end, &record) < 0 || entry(t, lo - 1, &start, &record) < 0 ||
-        vaddr < start || vaddr >= end)
+    if (!lo || entry(t, lo, ret_end, ret_record) < 0 ||
+        entry(t, lo - 1, ret_start, ret_record) < 0 || vaddr < *ret_start || vaddr >= *ret_end)
         return -ENODATA;
-    f.start = start;
-    f.bytes = end - start;
+    return 0;
+}
+
+int gotable_find(struct gotable *t, uint64_t vaddr, struct gofunction *ret_function)
+{
+    struct gofunction f = {0};
+    uint64_t end, record;
+    int rc = search(t, vaddr, &f.start, &end, &record);
+    if (rc < 0)
+        return rc;
+    f.bytes = end - f.start;
     if (read_name(t, record, f.name) < 0)
         return -EBADMSG;
     *ret_function = f;
+    return 0;
+}
+
+/* Bytes of a table of values by code address, in the order they are read. */
+struct pc_data {
+    uint8_t bytes[PC_DATA_BYTES_MAX];
+    size_t at, n;
+    bool bad;
+};
+
+static uint32_t read_varint(struct pc_data *d)
+{
+    uint32_t v = 0;
+    for (unsigned shift = 0; shift < 35; shift += 7) {
+        if (d->at == d->n)
+            break;
+        uint8_t byte = d->bytes[d->at++];
+        v |= (uint32_t)(byte & 0x7f) << shift;
+        if (!(byte & 0x80))
+            return v;
+    }
+    d->bad = true;
+    return 0;
+}
+
+/* Pairs: by how much the value changes (zigzag), and for how many bytes of code it holds; it
+ * begins as -1 (src/runtime/symtab.go, step()). */
+static int value_at(struct pc_data *d, uint64_t pc, uint64_t vaddr, int64_t *ret_value)
+{
+    int64_t value = -1;
+    for (bool first = true;; first = false) {
+        uint32_t change = read_varint(d);
+        if (d->bad || (!change && !first))
+            return -EBADMSG;
+        value += (int32_t)(change >> 1 ^ -(change & 1));
+        pc += read_varint(d);
+        if (d->bad)
+            return -EBADMSG;
+        if (vaddr < pc) {
+            *ret_value = value;
+            return 0;
+        }
+    }
+}
+
+int gotable_sp_delta(struct gotable *t, uint64_t vaddr, uint32_t *ret_delta)
+{
+    enum { FIELDS_BEFORE = 3 }; /* name, arguments, deferreturn */
+    struct pc_data *data OX_FREE = mem_alloc(sizeof(*data));
+    uint64_t start, end, record, at;
+    int64_t delta;
+    uint32_t offset;
+    int rc = search(t, vaddr, &start, &end, &record);
+    if (rc < 0)
+        return rc;
+    if (__builtin_add_overflow(t->table, record + t->field_bytes + FIELDS_BEFORE * 4, &at) ||
+        read_at(t, &offset, sizeof(offset), at) < 0)
+        return -EBADMSG;
+    if (!offset)
+        return -ENODATA;
+    at = t->pc_data + offset;
+    if (at < offset || at >= t->bytes)
+        return -EBADMSG;
+    data->n = t->bytes - at < sizeof(data->bytes) ? t->bytes - at : sizeof(data->bytes);
+    if (read_at(t, data->bytes, data->n, at) < 0 || value_at(data, start, vaddr, &delta) < 0 ||
+        delta < 0 || delta > SP_DELTA_MAX)
+        return -EBADMSG;
+    *ret_delta = (uint32_t)delta;
     return 0;
 }

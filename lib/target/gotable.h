@@ -26,4 +26,8 @@ void gotable_close(struct gotable *t);
 /* 0; -ENODATA where no function of Go's covers vaddr; -EBADMSG. */
 int gotable_find(struct gotable *t, uint64_t vaddr, struct gofunction *ret_function);
 
+/* How far RSP lies below where it was when the function was entered, as its code stands at vaddr.
+ * As gotable_find(); -ENODATA also where the function has no such table. */
+int gotable_sp_delta(struct gotable *t, uint64_t vaddr, uint32_t *ret_delta);
+
 #endif

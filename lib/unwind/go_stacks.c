@@ -84,3 +84,9 @@ enum go_role go_stacks_role(struct go_stacks *g, struct module *m, uint64_t vadd
     struct gotable *t = table_get(g, m);
     return t && gotable_find(t, vaddr, &f) == 0 ? role_of(f.name) : GO_ORDINARY;
 }
+
+bool go_stacks_delta(struct go_stacks *g, struct module *m, uint64_t vaddr, uint32_t *ret_delta)
+{
+    struct gotable *t = table_get(g, m);
+    return t && gotable_sp_delta(t, vaddr, ret_delta) == 0;
+}

@@ -5,9 +5,10 @@
 #include "target/module.h"
 
 /*
- * Where Go changes stacks: functions of its runtime that leave one stack for another, or at which
- * one begins. No CFI describes that (src/runtime/asm_amd64.s, sys_linux_amd64.s and the cases of
- * gentraceback() in traceback.go, Go 1.16 to 1.24).
+ * What Go's own table tells of its stacks. Above all where it changes them: functions of its
+ * runtime that leave one stack for another, or at which one begins. No CFI describes that
+ * (src/runtime/asm_amd64.s, sys_linux_amd64.s and the cases of gentraceback() in traceback.go,
+ * Go 1.16 to 1.24).
  */
 struct go_stacks;
 
@@ -23,5 +24,8 @@ void go_stacks_free(struct go_stacks *g);
 void go_stacks_forget(struct go_stacks *g);
 
 enum go_role go_stacks_role(struct go_stacks *g, struct module *m, uint64_t vaddr);
+
+/* As gotable_sp_delta(); false where there is none. */
+bool go_stacks_delta(struct go_stacks *g, struct module *m, uint64_t vaddr, uint32_t *ret_delta);
 
 #endif

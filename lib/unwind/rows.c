@@ -226,10 +226,26 @@ static struct row row_at(const struct rows *r, const struct span *s, uint64_t va
     return r->rows[lo];
 }
 
+/* Go's compiler saves RBP right below the return address wherever a function has a frame. */
+static struct row go_row(struct rows *r, struct module *m, uint64_t vaddr)
+{
+    uint32_t delta;
+    if (!go_stacks_delta(r->go_stacks, m, vaddr, &delta))
+        return (struct row){.how = ROW_NONE};
+    struct row row = {.how = ROW_GO, .cfa_reg = DWREG_RSP, .cfa_offset = (int32_t)delta + WORD};
+    row.where = ROW_SAVED << 2 * ROW_RA;
+    row.saved[ROW_RA] = -1;
+    if (delta) {
+        row.where |= ROW_SAVED << 2 * ROW_RBP;
+        row.saved[ROW_RBP] = -2;
+    }
+    return row;
+}
+
 static struct row row_get(struct rows *r, struct module *m, uint64_t vaddr)
 {
     const struct span *s = span_find(r, m, vaddr);
-    struct row row = s && s->n ? row_at(r, s, vaddr) : (struct row){.how = ROW_NONE};
+    struct row row = s && s->n ? row_at(r, s, vaddr) : go_row(r, m, vaddr);
     row.go = go_stacks_role(r->go_stacks, m, vaddr) & 0xf;
     return row;
 }

@@ -15,6 +15,7 @@ struct rows;
 enum row_how {
     ROW_NONE,      /* no CFI, or none that can be trusted */
     ROW_PLAIN,     /* as said below */
+    ROW_GO,        /* the same; there is no CFI, Go's own table tells */
     ROW_LIBUNWIND, /* the CFI says what a row can't */
     ROW_SIGNAL     /* as ROW_LIBUNWIND; this is a signal's trampoline */
 };

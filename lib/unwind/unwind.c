@@ -225,7 +225,7 @@ static void restore_saved(const struct snapshot *s, const struct row *row, uint6
     }
 }
 
-static bool step_row(struct walk *w, const struct row *row)
+static bool step_row(struct walk *w, const struct row *row, enum frame_how how)
 {
     if (row->cfa_reg == DWREG_RBP)
         teach_rbp(w);
@@ -240,7 +240,7 @@ static bool step_row(struct walk *w, const struct row *row)
         return end_no_word(w, ra_addr, STACK_BAD);
     restore_saved(w->snap, row, cfa, &caller);
     caller.value[DWREG_RSP] = cfa;
-    return step_to(w, &caller, FRAME_CFI);
+    return step_to(w, &caller, how);
 }
 
 /*
@@ -349,7 +349,9 @@ static bool step_by(struct walk *w, struct module *m, uint64_t vaddr, const stru
 {
     switch (row->how) {
     case ROW_PLAIN:
-        return step_row(w, row);
+        return step_row(w, row, FRAME_CFI);
+    case ROW_GO:
+        return step_row(w, row, FRAME_GO);
     case ROW_LIBUNWIND:
     case ROW_SIGNAL:
         return step_libunwind(w, m, vaddr, row->how == ROW_SIGNAL);

@@ -18,6 +18,7 @@ enum frame_how {
     FRAME_SIGNAL, /* a signal's trampoline, and the code that it interrupted: exact, like a leaf */
     FRAME_FRAME_POINTER, /* code without CFI, by the saved RBP */
     FRAME_LIBUNWIND,     /* DWARF call frame information beyond what rows say, by libunwind */
+    FRAME_GO,            /* code without CFI, by the table that Go's runtime has of its frames */
 };
 
 struct frame {

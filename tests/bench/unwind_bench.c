@@ -21,7 +21,7 @@
 int _Ux86_64_dwarf_search_unwind_table(unw_addr_space_t as, unw_word_t ip, unw_dyn_info_t *di,
                                        unw_proc_info_t *pi, int need_unwind_info, void *arg);
 
-enum { ENDS = STACK_UNMAPPED + 1, HOWS = FRAME_LIBUNWIND + 1, PLACES = 1000 };
+enum { ENDS = STACK_UNMAPPED + 1, HOWS = FRAME_GO + 1, PLACES = 1000 };
 
 struct counts {
     uint64_t frames, ends[ENDS], hows[HOWS];
@@ -229,7 +229,8 @@ static void show_counts(const struct counts *c)
 {
     static const char *const ends[ENDS] = {"complete", "cut",      "no CFI",  "no register",
                                            "bad",      "too deep", "unmapped"};
-    static const char *const hows[HOWS] = {"leaf", "row", "signal", "frame pointer", "libunwind"};
+    static const char *const hows[HOWS] = {"leaf",          "row",       "signal",
+                                           "frame pointer", "libunwind", "go"};
     for (int i = 0; i < ENDS; i++)
         printf("stacks\t%s\t%" PRIu64 "\n", ends[i], c->ends[i]);
     for (int i = 0; i < HOWS; i++)

@@ -11,6 +11,8 @@ enum { PLACES = 64 };
 static void check(struct gotable *t, uint64_t vaddr)
 {
     struct gofunction f;
+    uint32_t delta;
+    (void)gotable_sp_delta(t, vaddr, &delta);
     if (gotable_find(t, vaddr, &f) < 0)
         return;
     if (vaddr < f.start || vaddr - f.start >= f.bytes || !memchr(f.name, '\0', sizeof(f.name)))

@@ -15,6 +15,7 @@ enum {
     RELA_AT = 3072,
     TABLE_AT = 4096,
     TABLE_VADDR = 0x600000,
+    PC_DATA = 1000, /* in the section */
     TEXT = 0x401000,
     HEAD_BYTES = 80,
     FUNCTION_NAMES = 128, /* in the section */
@@ -87,14 +88,18 @@ static void put_functions(struct made *t, uint64_t base, unsigned width)
         put(t, TABLE_AT + FUNCTIONS + record + width, name, 4);
         memcpy(t->file + TABLE_AT + FUNCTION_NAMES + name, names[i], strlen(names[i]) + 1);
         name += strlen(names[i]) + 1;
+        put(t, TABLE_AT + FUNCTIONS + record + width + 12, i == 1, 4);
     }
+    /* of main.main: 0 for 4 bytes, then 0x108, then 0 for the last one */
+    static const uint8_t deltas[] = {0, 2, 4, 0x90, 4, 0xbb, 1, 0x8f, 4, 1, 0};
+    memcpy(t->file + TABLE_AT + PC_DATA, deltas, sizeof(deltas));
 }
 
 static void put_table(struct made *t, uint32_t magic, uint64_t text)
 {
     bool old = magic == 0xfffffffa;
-    const uint64_t words_116[] = {N, 0, FUNCTION_NAMES, 0, 0, 0, FUNCTIONS};
-    const uint64_t words_118[] = {N, 0, text, FUNCTION_NAMES, 0, 0, 0, FUNCTIONS};
+    const uint64_t words_116[] = {N, 0, FUNCTION_NAMES, 0, 0, PC_DATA, FUNCTIONS};
+    const uint64_t words_118[] = {N, 0, text, FUNCTION_NAMES, 0, 0, PC_DATA, FUNCTIONS};
     put(t, TABLE_AT, magic | UINT64_C(0x0801) << 48, 8);
     memcpy(t->file + TABLE_AT + 8, old ? words_116 : words_118,
            old ? sizeof(words_116) : sizeof(words_118));
@@ -141,6 +146,27 @@ Test(gotable, every_format)
         put_elf(&t);
         put_table(&t, magics[i], TEXT);
         expect_functions(&t);
+    }
+}
+
+Test(gotable, how_far_the_stack_pointer_has_moved)
+{
+    for (size_t i = 0; i < 3; i++) {
+        struct made t = {0};
+        struct gotable *table;
+        uint32_t delta;
+        put_elf(&t);
+        put_table(&t, magics[i], TEXT);
+        cr_assert_eq(made_open(&t, &table), 0);
+        for (uint64_t vaddr = starts[1]; vaddr < starts[2]; vaddr++) {
+            bool framed = vaddr >= starts[1] + 4 && vaddr < starts[2] - 1;
+            cr_assert_eq(gotable_sp_delta(table, vaddr, &delta), 0, "%#lx", vaddr);
+            cr_assert_eq(delta, framed ? 0x108 : 0, "%#x at %#lx", delta, vaddr);
+        }
+        cr_assert_eq(gotable_sp_delta(table, starts[0], &delta), -ENODATA);
+        cr_assert_eq(gotable_sp_delta(table, starts[N], &delta), -ENODATA);
+        gotable_close(table);
+        modules_release(&t.table);
     }
 }
 
@@ -213,6 +239,9 @@ Test(gotable, every_word_spoilt)
             put_table(&t, magics[i % 3], TEXT);
             put(&t, at, values[i], 8);
             if (made_open(&t, &table) == 0) {
+                uint32_t delta;
+                for (uint64_t vaddr = TEXT; vaddr < TEXT + 0x120; vaddr += 32)
+                    (void)gotable_sp_delta(table, vaddr, &delta);
                 for (uint64_t vaddr = TEXT - 8; vaddr < TEXT + 0x120; vaddr += 8)
                     if (gotable_find(table, vaddr, &f) == 0)
                         cr_assert_lt(strlen(f.name), GOTABLE_NAME_BYTES);
