@@ -27,6 +27,8 @@ struct span_table {
     size_t n, cap;
 };
 
+_Static_assert(sizeof(struct row) == 28, "two cached rows are little more than a cache line");
+
 struct cached {
     uint64_t vaddr;
     uint32_t module; /* its id + 1; 0: empty */
