@@ -217,50 +217,9 @@ static void change_cfa(struct machine *m, bool change_reg, uint64_t reg, int64_t
         cfa->offset = offset;
 }
 
-static void apply(struct machine *m, unsigned op, struct arg a, struct arg b)
+static void apply_cfa(struct machine *m, unsigned op, struct arg a, struct arg b)
 {
-    struct cfi_rule *rule = &m->now.regs[a.value % DWREG_N]; /* of those that name a register */
     switch (op) {
-    case OP_SET_LOC:
-        go_to(m, a.value);
-        break;
-    case OP_ADVANCE_1:
-    case OP_ADVANCE_2:
-    case OP_ADVANCE_4:
-        advance(m, a.value);
-        break;
-    case OP_OFFSET:
-    case OP_OFFSET_SF:
-        *rule = rule_offset(0, factored(m, b));
-        break;
-    case OP_GNU_NEGATIVE_OFFSET:
-        b.value = -b.value;
-        *rule = rule_offset(0, factored(m, b));
-        break;
-    case OP_RESTORE:
-        *rule = m->initial ? m->initial->regs[a.value] : (struct cfi_rule){0};
-        break;
-    case OP_UNDEFINED:
-        *rule = (struct cfi_rule){.where = CFI_UNDEFINED};
-        break;
-    case OP_SAME:
-        *rule = (struct cfi_rule){.where = CFI_SAME};
-        break;
-    case OP_REGISTER:
-        *rule = (struct cfi_rule){.where = CFI_REGISTER, .reg = (uint8_t)b.value};
-        break;
-    case OP_EXPRESSION:
-        *rule = rule_block(CFI_EXPRESSION, b);
-        break;
-    case OP_VAL_EXPRESSION:
-        *rule = rule_block(CFI_VAL_EXPRESSION, b);
-        break;
-    case OP_REMEMBER:
-        remember(m);
-        break;
-    case OP_RECALL:
-        recall(m);
-        break;
     case OP_DEF_CFA:
         m->now.cfa = rule_offset(a.value, (int64_t)b.value);
         break;
@@ -276,11 +235,65 @@ static void apply(struct machine *m, unsigned op, struct arg a, struct arg b)
     case OP_DEF_CFA_OFFSET_SF:
         change_cfa(m, false, 0, factored(m, a));
         break;
-    case OP_DEF_CFA_EXPRESSION:
+    default: /* OP_DEF_CFA_EXPRESSION */
         m->now.cfa = rule_block(CFI_EXPRESSION, a);
+    }
+}
+
+/* The rule that an opcode gives to register a. */
+static struct cfi_rule rule_of(struct machine *m, unsigned op, struct arg a, struct arg b)
+{
+    switch (op) {
+    case OP_OFFSET:
+    case OP_OFFSET_SF:
+        return rule_offset(0, factored(m, b));
+    case OP_GNU_NEGATIVE_OFFSET:
+        return rule_offset(0, factored(m, (struct arg){.value = -b.value}));
+    case OP_RESTORE:
+        return m->initial ? m->initial->regs[a.value] : (struct cfi_rule){0};
+    case OP_UNDEFINED:
+        return (struct cfi_rule){.where = CFI_UNDEFINED};
+    case OP_SAME:
+        return (struct cfi_rule){.where = CFI_SAME};
+    case OP_REGISTER:
+        return (struct cfi_rule){.where = CFI_REGISTER, .reg = (uint8_t)b.value};
+    case OP_EXPRESSION:
+        return rule_block(CFI_EXPRESSION, b);
+    default:
+        return rule_block(CFI_VAL_EXPRESSION, b);
+    }
+}
+
+static void apply(struct machine *m, unsigned op, struct arg a, struct arg b)
+{
+    switch (op) {
+    case OP_NOP:
+    case OP_GNU_ARGS_SIZE:
         break;
-    default: /* nop, GNU_args_size */
+    case OP_SET_LOC:
+        go_to(m, a.value);
         break;
+    case OP_ADVANCE_1:
+    case OP_ADVANCE_2:
+    case OP_ADVANCE_4:
+        advance(m, a.value);
+        break;
+    case OP_REMEMBER:
+        remember(m);
+        break;
+    case OP_RECALL:
+        recall(m);
+        break;
+    case OP_DEF_CFA:
+    case OP_DEF_CFA_SF:
+    case OP_DEF_CFA_REGISTER:
+    case OP_DEF_CFA_OFFSET:
+    case OP_DEF_CFA_OFFSET_SF:
+    case OP_DEF_CFA_EXPRESSION:
+        apply_cfa(m, op, a, b);
+        break;
+    default:
+        m->now.regs[a.value] = rule_of(m, op, a, b);
     }
 }
 
