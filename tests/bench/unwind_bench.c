@@ -204,7 +204,7 @@ static void compile_module(struct module *m)
 {
     const struct module_load *code = NULL;
     for (size_t i = 0; i < m->n_loads; i++)
-        if (m->loads[i].flags & 1)
+        if ((m->loads[i].flags & 1) && (!code || m->loads[i].file_bytes > code->file_bytes))
             code = &m->loads[i];
     if (!code || !code->file_bytes)
         return;
