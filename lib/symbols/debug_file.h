@@ -2,7 +2,7 @@
 #ifndef SYMBOLS_DEBUG_FILE_H
 #define SYMBOLS_DEBUG_FILE_H
 
-#include "symbols/sections.h"
+#include "target/sections.h"
 #include "target/module.h"
 
 /*

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "symbols/sections.h"
+#include "target/sections.h"
 #include "target/module.h"
 
 struct plt_entry {

@@ -12,7 +12,7 @@
 #include "symbols/debug_file.h"
 #include "symbols/demangle.h"
 #include "symbols/plt.h"
-#include "symbols/sections.h"
+#include "target/sections.h"
 #include "symbols/symtab.h"
 
 enum source { SOURCE_SYMTAB, SOURCE_DEBUG, SOURCE_DYNSYM, SOURCE_PLT, SOURCE_N };

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "symbols/sections.h"
+#include "target/sections.h"
 #include "target/module.h"
 
 /*
