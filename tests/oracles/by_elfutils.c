@@ -99,15 +99,15 @@ static int descriptor_of(const struct module *m)
 
 static void report_module(Dwfl *dwfl, const struct mapping *map)
 {
-    uint64_t vaddr;
+    uint64_t bias;
     char name[64];
-    if (!map->module || !mapping_vaddr(map, map->start, &vaddr))
+    if (!oracle_bias(map, &bias))
         return;
     int fd = descriptor_of(map->module);
     if (fd < 0)
         return;
     snprintf(name, sizeof(name), "%u", map->module->id);
-    if (!dwfl_report_elf(dwfl, name, map->module->path, fd, map->start - vaddr, true))
+    if (!dwfl_report_elf(dwfl, name, map->module->path, fd, bias, true))
         close(fd);
 }
 

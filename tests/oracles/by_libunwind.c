@@ -22,15 +22,26 @@ struct by_libunwind {
 static const uint8_t hdr_known[4] = {1, 0x1b, 0x03, 0x3b};
 enum { HDR_BYTES = 12 };
 
+bool oracle_bias(const struct mapping *m, uint64_t *ret_bias)
+{
+    enum { EXECUTABLE = 1, PAGE = 4096 };
+    for (size_t i = 0; m->module && i < m->module->n_loads; i++) {
+        const struct module_load *load = &m->module->loads[i];
+        uint64_t skew = load->off % PAGE;
+        if (!(load->flags & EXECUTABLE) || load->off - skew > m->off ||
+            m->off >= load->off + load->file_bytes)
+            continue;
+        *ret_bias = m->start - (m->off - load->off + load->vaddr);
+        return true;
+    }
+    return false;
+}
+
 static const struct mapping *code_at(const struct by_libunwind *o, uint64_t addr,
                                      uint64_t *ret_bias)
 {
-    uint64_t vaddr;
     const struct mapping *m = mappings_find(o->maps, addr);
-    if (!m || !m->module || !mapping_vaddr(m, addr, &vaddr))
-        return NULL;
-    *ret_bias = addr - vaddr;
-    return m;
+    return m && oracle_bias(m, ret_bias) ? m : NULL;
 }
 
 /* Any byte of any module, found by where its code is mapped; writable data are not what the file
@@ -39,10 +50,10 @@ static bool module_word(const struct by_libunwind *o, uint64_t addr, uint64_t *r
 {
     for (size_t i = 0; i < o->maps->n; i++) {
         const struct mapping *m = &o->maps->items[i];
-        uint64_t vaddr, off;
-        if (!m->module || !mapping_vaddr(m, m->start, &vaddr))
+        uint64_t bias, off;
+        if (!oracle_bias(m, &bias))
             continue;
-        uint64_t wanted = addr - (m->start - vaddr);
+        uint64_t wanted = addr - bias;
         if (!module_off_of_vaddr(m->module, wanted, &off))
             continue;
         for (size_t bytes = sizeof(*ret_word); bytes; bytes--) {

@@ -31,6 +31,10 @@ void by_elfutils_free(struct by_elfutils *o);
 void by_elfutils_walk(struct by_elfutils *o, const struct snapshot *snap,
                       const struct mappings *maps, struct oracle_stack *ret);
 
+/* How far the module of an executable mapping is moved: addr - vaddr. By its executable segment, as
+ * a page of the file may be part of two. False without a module. */
+bool oracle_bias(const struct mapping *m, uint64_t *ret_bias);
+
 /* Does any CFI cover this place, as elfutils reads it? Of the mappings of its last walk. */
 enum oracle_cfi { ORACLE_CFI_NONE, ORACLE_CFI_EH_FRAME, ORACLE_CFI_DEBUG_FRAME };
 enum oracle_cfi by_elfutils_cfi(struct by_elfutils *o, uint64_t addr);
