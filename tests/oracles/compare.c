@@ -32,7 +32,9 @@ enum kind {
     NO_REGISTER,    /* a sleeper shows two registers; the oracle has not learnt the others */
     ORACLE_SHORT,   /* the oracle ends earlier, ours reaches the thread's first function */
     ORACLE_BEYOND,  /* the oracle goes on behind the thread's first function, to no code */
-    OURS_SHORT,     /* not explained, as all below */
+    LANDING,        /* an exception's: return addresses and registers are being replaced */
+    NO_GROWTH,  /* CFI of a leaf whose caller has no greater RSP: ours takes that for nonsense */
+    OURS_SHORT, /* not explained, as all below */
     APART,
     KINDS
 };
@@ -51,6 +53,8 @@ static const struct {
     [NO_REGISTER] = {"a sleeper's register", STANDING_EXPLAINED},
     [ORACLE_SHORT] = {"it stops, ours is whole", STANDING_EXPLAINED},
     [ORACLE_BEYOND] = {"it goes on into no code", STANDING_EXPLAINED},
+    [LANDING] = {"landing of an exception, nobody is right", STANDING_EXPLAINED},
+    [NO_GROWTH] = {"RSP that does not grow", STANDING_KNOWN},
     [OURS_SHORT] = {"OURS STOPS", STANDING_DIFFERENT},
     [APART] = {"THEY PART", STANDING_DIFFERENT},
 };
@@ -131,6 +135,27 @@ static enum oracle_cfi cfi_below(struct comparison *c, size_t shared)
     return debug_frame ? ORACLE_CFI_DEBUG_FRAME : ORACLE_CFI_EH_FRAME;
 }
 
+static bool is_in(struct comparison *c, struct living *l, size_t i, const char *prefix)
+{
+    char function[200];
+    if (i >= c->ours.n)
+        return false;
+    living_function(l, c->ours.addrs[i], is_exact(c, i), function, sizeof(function));
+    return !strncmp(function, prefix, strlen(prefix));
+}
+
+/* While an exception or a longjmp goes to its target. */
+static enum kind kind_of_jump(struct comparison *c, struct living *l, const struct oracle_stack *it)
+{
+    bool lost = it->failed || !is_code(l, it->addrs[it->n - 1] - 1);
+    bool landing =
+        is_in(c, l, 0, "_Unwind_") || is_in(c, l, 1, "_Unwind_") || is_in(c, l, 2, "_Unwind_");
+    if (landing && lost && c->walked.end != STACK_COMPLETE)
+        return LANDING;
+    bool leaf = is_in(c, l, 0, "_Unwind_") || is_in(c, l, 0, "__longjmp");
+    return leaf && c->ours.n == 1 && c->walked.end == STACK_BAD ? NO_GROWTH : APART;
+}
+
 static enum kind kind_of(struct comparison *c, struct living *l, const struct snapshot *snap,
                          size_t which)
 {
@@ -150,7 +175,8 @@ static enum kind kind_of(struct comparison *c, struct living *l, const struct sn
         return ORACLE_SHORT;
     if (whole && n == c->ours.n && !is_code(l, it->addrs[n] - 1))
         return ORACLE_BEYOND;
-    return n == c->ours.n ? OURS_SHORT : APART;
+    enum kind jump = kind_of_jump(c, l, it);
+    return jump == APART && n == c->ours.n ? OURS_SHORT : jump;
 }
 
 /* ---- classes */

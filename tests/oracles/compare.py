@@ -23,8 +23,8 @@ import service
 COMPARE = os.environ["COMPARE"]
 TARGETS = os.environ["TARGETS"]
 FULL = os.environ.get("ORACLES") == "full"
-SNAPSHOTS, SECONDS = (14000, 240) if FULL else (500, 4)
-LEAST = SNAPSHOTS // 10  # a busy machine gives fewer; none at all would prove nothing
+SNAPSHOTS, SECONDS = (14000, 240) if FULL else (500, 20)
+LEAST = SNAPSHOTS // 20  # a busy machine gives fewer; none at all would prove nothing
 AGREE = 0.999
 ORACLES = ("libunwind", "elfutils")
 

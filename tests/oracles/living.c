@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/mem.h"
@@ -38,10 +39,19 @@ void living_learn(struct living *l)
     snprintf(path, sizeof(path), "/proc/%d/maps", l->process.pid);
     FILE *f = fopen(path, "re");
     while (f && getline(&line, &cap, f) > 0)
-        process_map(&l->process, &l->modules, strtoull(line, NULL, 16));
+        if (strstr(line, "r-xp ") && strpbrk(line, "/["))
+            process_map(&l->process, &l->modules, strtoull(line, NULL, 16));
     free(line);
     if (f)
         fclose(f);
+}
+
+void living_check(struct living *l)
+{
+    if (!process_check_mappings(&l->process))
+        return;
+    unwinder_forget(l->unwinder);
+    living_learn(l);
 }
 
 void living_walk(struct living *l, const struct snapshot *snap, struct stack *ret_stack)

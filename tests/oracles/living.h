@@ -6,7 +6,7 @@
 #include "target/process.h"
 #include "unwind/unwind.h"
 
-/* A living process with all its mappings, as the session sees it. */
+/* A living process as the session sees it. */
 struct living {
     struct process process;
     struct modules modules;
@@ -17,8 +17,12 @@ struct living {
 int living_open(struct living *l, pid_t pid, struct error *err);
 void living_close(struct living *l);
 
-/* Learns every mapping that there is. */
+/* Learns the mappings of files' code: what the oracles may ask for. JIT code comes and goes, and is
+ * learnt when it is met. */
 void living_learn(struct living *l);
+
+/* To be called now and then: forgets mappings that have changed. */
+void living_check(struct living *l);
 
 /* As the session walks: learns a mapping that is missing, and walks again. */
 void living_walk(struct living *l, const struct snapshot *snap, struct stack *ret_stack);

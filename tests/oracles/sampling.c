@@ -16,6 +16,7 @@ enum {
     TICK_NS = 1000 * 1000,
     STOPS_WAIT_NS = 20 * 1000 * 1000,
     PROCESSES_MAX = 64,
+    CHECK_TICKS = 50, /* the session compares mappings once a second */
 };
 
 int sampling_init(struct sampling *s)
@@ -185,6 +186,8 @@ bool sampling_tick(struct sampling *s,
         if (threads_rescan(&s->processes[i].threads, &s->processes[i].living.process) == -ESRCH)
             continue;
         lives = true;
+        if (s->tick % CHECK_TICKS == 0)
+            living_check(&s->processes[i].living);
         look_at_all(s, &s->processes[i]);
     }
     collect(s);

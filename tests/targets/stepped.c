@@ -6,6 +6,7 @@
  * instructions. Exit code 0 where every answer was right.
  */
 #include <alloca.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -317,6 +318,25 @@ static void everywhere(void)
     region("after");
 }
 
+#ifndef WITHOUT_THREAD
+static void *thread(void *arg)
+{
+    sink = recurse(2, 1, 2, 3, 4, 5) + far_own(3);
+    return arg;
+}
+
+static void threads(void)
+{
+    pthread_t id;
+    void *result = NULL;
+    region("thread");
+    expect(pthread_create(&id, NULL, thread, &sink), 0);
+    region("thread joined");
+    expect(pthread_join(id, &result), 0);
+    expect(result == &sink, 1);
+}
+#endif
+
 int main(void)
 {
     plain();
@@ -334,6 +354,9 @@ int main(void)
     handlers();
     other_stack();
     faults();
+#ifndef WITHOUT_THREAD
+    threads();
+#endif
     everywhere();
     return wrong != 0;
 }

@@ -14,6 +14,7 @@ long far_apply(long (*f)(long), long x);
 double far_mix(double a, long b, float c);
 long far_chain(long depth);
 long far_variadic(int n, ...);
+long far_own(long x);
 
 /* stepped_code.S: what compilers do not write */
 long code_expression(long (*f)(long), long x);

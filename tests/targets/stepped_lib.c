@@ -35,3 +35,12 @@ long far_variadic(int n, ...)
     va_end(list);
     return sum;
 }
+
+static __thread long own[100];
+
+/* Through __tls_get_addr. */
+long far_own(long x)
+{
+    own[x] += x;
+    return own[x];
+}
