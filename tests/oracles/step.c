@@ -31,6 +31,7 @@ enum {
     PLACES_MAX = 256,
     PLACES_SHOWN = 200,
     CODE_BYTES = 16,
+    ASK_EVERY = 16,
     SIGNAL_EVERY = 7,        /* instructions, in regions that are called signals... */
     SAVED_RIP = 40 + 16 * 8, /* in ucontext_t, with which a signal's frame goes on */
     PR_SET_NAME_ = 15
@@ -65,7 +66,7 @@ struct stepper {
     struct by_libunwind *libunwind;
     struct by_elfutils *elfutils;
     bool bare;    /* see usage */
-    bool ask_all; /* the oracles at every instruction, not where ours is wrong only */
+    bool ask_all; /* the oracles where ours is right as well, at every ASK_EVERYth instruction */
     uint64_t oracle_wrong[2];
 
     struct stack walked, with_two;
@@ -480,7 +481,7 @@ static void look(struct stepper *s)
         return;
     }
     look_with_two(s);
-    if (s->ask_all)
+    if (s->ask_all && s->steps % ASK_EVERY == 0)
         ask_oracles(s, ok, found);
 }
 
@@ -598,8 +599,9 @@ static bool show_regions(const struct stepper *s)
     }
     show_region(&all);
     if (s->ask_all)
-        printf("of all: libunwind %" PRIu64 " wrong, elfutils %" PRIu64 " wrong\n",
-               s->oracle_wrong[0], s->oracle_wrong[1]);
+        printf("of those and one in %d of the others: libunwind %" PRIu64
+               " wrong, elfutils %" PRIu64 " wrong\n",
+               ASK_EVERY, s->oracle_wrong[0], s->oracle_wrong[1]);
     if (!s->bare && all.known > all.steps / KNOWN_AT_MOST)
         printf("more than is known: one in %d\n", KNOWN_AT_MOST);
     return all.incomplete + all.wrong + all.two_wrong == 0 &&
