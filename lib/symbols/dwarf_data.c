@@ -34,25 +34,53 @@ bool debug_room_work(struct debug_room *room, uint64_t entries)
     return room->work <= room->max_work;
 }
 
-int debug_data_init(struct debug_data *d, struct module *m, const Elf64_Shdr *h,
+/* gABI: a header with type and size. */
+static bool read_packed(struct debug_data *d)
+{
+    Elf64_Chdr packed;
+    if (d->file_bytes < sizeof(packed) || module_read(d->m, &packed, sizeof(packed), d->off) < 0)
+        return false;
+    d->packing = packed.ch_type;
+    d->bytes = packed.ch_size;
+    d->off += sizeof(packed);
+    d->file_bytes -= sizeof(packed);
+    return true;
+}
+
+/* ".zdebug_info" of GNU before that, and of Go up to 1.19: "ZLIB", the size in big endian. */
+static bool read_zdebug(struct debug_data *d)
+{
+    uint8_t packed[12];
+    if (d->file_bytes < sizeof(packed) || module_read(d->m, packed, sizeof(packed), d->off) < 0 ||
+        memcmp(packed, "ZLIB", 4))
+        return false;
+    d->packing = ELFCOMPRESS_ZLIB;
+    d->bytes = 0;
+    for (int i = 4; i < 12; i++)
+        d->bytes = d->bytes << 8 | packed[i];
+    d->off += sizeof(packed);
+    d->file_bytes -= sizeof(packed);
+    return true;
+}
+
+static bool is_sane(const struct debug_data *d)
+{
+    if (d->file_bytes > d->m->file_bytes)
+        return false;
+    if (!d->packing)
+        return d->bytes <= plain_max_bytes;
+    return decompress_knows(d->packing) && d->bytes <= packed_max_bytes &&
+           d->bytes / RATIO_MAX <= d->file_bytes + RATIO_FREE_BYTES / RATIO_MAX;
+}
+
+int debug_data_init(struct debug_data *d, struct module *m, const Elf64_Shdr *h, bool zdebug,
                     struct debug_room *room)
 {
     struct debug_data data = {
         .m = m, .room = room, .off = h->sh_offset, .file_bytes = h->sh_size, .bytes = h->sh_size};
-    if (h->sh_flags & SHF_COMPRESSED) {
-        Elf64_Chdr packed;
-        if (h->sh_size < sizeof(packed) ||
-            module_read(m, &packed, sizeof(packed), h->sh_offset) < 0)
-            return -EBADMSG;
-        data.packing = packed.ch_type;
-        data.bytes = packed.ch_size;
-        data.off += sizeof(packed);
-        data.file_bytes -= sizeof(packed);
-        if (!decompress_knows(data.packing) || data.bytes > packed_max_bytes ||
-            data.bytes / RATIO_MAX > data.file_bytes + RATIO_FREE_BYTES / RATIO_MAX)
-            return -EBADMSG;
-    }
-    if (data.bytes > plain_max_bytes || data.file_bytes > m->file_bytes)
+    if ((h->sh_flags & SHF_COMPRESSED) ? !read_packed(&data) : zdebug && !read_zdebug(&data))
+        return -EBADMSG;
+    if (!is_sane(&data))
         return -EBADMSG;
     *d = data;
     return 0;

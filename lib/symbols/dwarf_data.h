@@ -40,11 +40,12 @@ struct debug_data {
 };
 
 /*
- * Takes the section's place. -EBADMSG where its compression is unknown or its size absurd: over
- * 4 GiB, or compressed over 1 GiB or over 128 times its size in the file and 1 MiB (compilers'
- * sections shrink to a tenth; what shrinks more is made to fill memory).
+ * Takes the section's place; zdebug: it is called ".zdebug_...", compressed in GNU's old way.
+ * -EBADMSG where its compression is unknown or its size absurd: over 4 GiB, or compressed over 1
+ * GiB or over 128 times its size in the file and 1 MiB (compilers' sections shrink to a tenth; what
+ * shrinks more is made to fill memory).
  */
-int debug_data_init(struct debug_data *d, struct module *m, const Elf64_Shdr *h,
+int debug_data_init(struct debug_data *d, struct module *m, const Elf64_Shdr *h, bool zdebug,
                     struct debug_room *room);
 void debug_data_release(struct debug_data *d);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "symbols/dwarf_file.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,9 +24,12 @@ static const char *const names[DEBUG_SECTIONS_N] = {
 static void find_sections(struct dwarf_file *f, const struct sections *s)
 {
     for (int i = 0; i < DEBUG_SECTIONS_N; i++) {
+        char old[32];
+        snprintf(old, sizeof(old), ".z%s", names[i] + 1);
         const Elf64_Shdr *h = sections_find(s, f->m, SHT_PROGBITS, names[i]);
-        if (h)
-            debug_data_init(&f->sections[i], f->m, h, f->room);
+        const Elf64_Shdr *z = h ? NULL : sections_find(s, f->m, SHT_PROGBITS, old);
+        if (h || z)
+            debug_data_init(&f->sections[i], f->m, h ? h : z, z != NULL, f->room);
     }
 }
 
