@@ -107,7 +107,8 @@ struct dwarf_abbrevs *dwarf_abbrevs_read(struct debug_data *section, uint64_t of
     struct debug_reader r = debug_reader_at(section, off, section->bytes);
     bool whole = !r.failed && read_table(a, &r);
     if (whole && debug_room_take(section->room, bytes_of(a))) {
-        qsort(a->items, a->n, sizeof(*a->items), compare);
+        if (a->n)
+            qsort(a->items, a->n, sizeof(*a->items), compare);
         return a;
     }
     a->cap = a->attributes_cap = 0; /* not taken from the room */

@@ -118,5 +118,10 @@ size_t dwarf_frames(struct dwarf_file *f, uint64_t vaddr, struct dwarf_frame *re
         find_inlined(&function, vaddr, &chain);
     }
     size_t n = fill(f, u, &chain, ret_frames, max);
-    return n || ret_frames[0].line ? (n ? n : 1) : 0;
+    if (!n && ret_frames[0].line)
+        return 1;
+    /* a place whose function could not be read */
+    if (n < max)
+        dwarf_frame_release(&ret_frames[n]);
+    return n;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Inlined functions and lines of an ELF file with DWARF. */
+#include <elf.h>
 #include <stdlib.h>
 
 #include "fuzz.h"
 #include "symbols/symbols.h"
 
-enum { SPREAD = 48 };
+enum { SPREAD = 32 };
 
 static void check(struct symbols *s, struct module *m, uint64_t vaddr)
 {
@@ -27,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     check(s, m, 0);
     check(s, m, UINT64_MAX);
     for (size_t i = 0; i < m->n_loads && i < 8; i++)
-        for (uint64_t part = 0; part < SPREAD; part++)
+        for (uint64_t part = 0; part < SPREAD && (m->loads[i].flags & PF_X); part++)
             check(s, m, m->loads[i].vaddr + m->loads[i].file_bytes / SPREAD * part);
     symbols_free(s);
     modules_release(&t);

@@ -170,7 +170,12 @@ class DebugFiles(unittest.TestCase):
         shutil.copy(self.app, other)
         run("dwz", "-m", self.folder / "bin" / "shared", "-M", "shared", self.app, other,
             cwd=self.folder)
+        sections = subprocess.run(["readelf", "-SW", self.app], capture_output=True, text=True,
+                                  check=True).stdout
+        self.assertIn(".gnu_debugaltlink", sections)
         self.assert_whole()
+        (self.folder / "bin" / "shared").unlink()
+        self.assertNotIn("inner", self.lines(), "then its name is gone")
 
     def test_compressed(self):
         for how in ("zlib", "zlib-gnu"):
