@@ -47,17 +47,22 @@ struct dwarf_file *dwarf_file_open(struct module *m, const struct sections *s,
     return NULL;
 }
 
-void dwarf_file_trim(struct dwarf_file *f)
+void dwarf_file_trim_abbrevs(struct dwarf_file *f)
 {
     size_t pos = 0;
     const struct map_entry *e;
+    while ((e = map_next(&f->abbrevs, &pos)))
+        dwarf_abbrevs_free((struct dwarf_abbrevs *)(uintptr_t)e->value, f->room);
+    map_release(&f->abbrevs);
+}
+
+void dwarf_file_trim(struct dwarf_file *f)
+{
     for (size_t i = 0; i < f->n_units; i++) {
         dwarf_functions_free(OX_TAKE(f->units[i].functions), f->room);
         dwarf_lines_free(OX_TAKE(f->units[i].lines), f->room);
     }
-    while ((e = map_next(&f->abbrevs, &pos)))
-        dwarf_abbrevs_free((struct dwarf_abbrevs *)(uintptr_t)e->value, f->room);
-    map_release(&f->abbrevs);
+    dwarf_file_trim_abbrevs(f);
     for (int i = 0; i < DEBUG_SECTIONS_N; i++)
         debug_data_trim(&f->sections[i]);
 }

@@ -78,6 +78,8 @@ void dwarf_file_free(struct dwarf_file *f);
 
 /* Gives back what can be read again; no DIE, string or unit's table of it may be in use. */
 void dwarf_file_trim(struct dwarf_file *f);
+/* The abbreviations alone: they take eight times what they take in the file. */
+void dwarf_file_trim_abbrevs(struct dwarf_file *f);
 
 /* NULL where it can't be had. */
 const struct dwarf_abbrevs *dwarf_file_abbrevs(struct dwarf_file *f, uint64_t off);

@@ -10,6 +10,7 @@
 enum {
     UNITS_MAX = 1 << 20, /* of a file; 128 MiB. A web browser has some 50,000 */
     SPANS_MAX = 4 << 20, /* 96 MiB */
+    TOGETHER = 256,      /* units whose abbreviations are kept while indexing */
     OVERLAPPING_MAX = 64 /* ranges looked at for an address */
 };
 
@@ -142,6 +143,8 @@ static void index_units(struct dwarf_file *f)
         struct indexing in = {.f = f, .unit = (uint32_t)i};
         if (f->units[i].is_code && read_root(f, &f->units[i], &root) && f->units[i].is_code)
             dwarf_die_ranges(&root, add_span, &in);
+        if (i % TOGETHER == TOGETHER - 1)
+            dwarf_file_trim_abbrevs(f);
     }
     if (f->n_spans)
         qsort(f->spans, f->n_spans, sizeof(*f->spans), compare_spans);
