@@ -25,7 +25,7 @@ static const char usage[] =
     "      --demangle full|simple|none               --full-paths     of files\n"
     "      --focus RE        stacks that match       --ignore RE      stacks that don't\n"
     "      --lines           functions by line       --addresses      and by address\n"
-    "      --no-inlines      callers count instead\n"
+    "      --no-inlines      callers count instead   --debuginfod     fetch debug files\n"
     "      --color auto|always|never             -q, --quiet  -v, --verbose\n"
     "  -h, --help            this text           -V, --version\n"
     "\n"

@@ -238,6 +238,12 @@ static bool set_no_inlines(struct options *opt, const char *value)
     return opt->report.no_inlines = true;
 }
 
+static bool set_debuginfod(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->session.debuginfod = true;
+}
+
 static bool set_full_paths(struct options *opt, const char *value)
 {
     (void)value;
@@ -300,6 +306,7 @@ static const struct rule {
     {"lines", 0, false, OPTIONS_PRINT, set_lines},
     {"addresses", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_addresses},
     {"no-inlines", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_no_inlines},
+    {"debuginfod", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_debuginfod},
     {"full-paths", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_full_paths},
     {"save", 0, true, OPTIONS_DUMP, read_save},
     {"replay", 0, true, OPTIONS_DUMP, read_replay},

@@ -18,14 +18,20 @@
 enum {
     WAKE_MAX_NS = 100 * 1000 * 1000, /* an end, or a silent stop, is noticed at least this often */
     DRAIN_NS = 500 * 1000 * 1000,    /* how long the end waits for stops under way */
+    DOWNLOAD_MS = 120 * 1000,        /* for one file of debug information */
     TARGETS_MAX = 65536,             /* ended ones included */
 };
 
 struct session *session_new(const struct session_options *opt, struct guardian *guardian)
 {
     struct session *s = mem_alloc(sizeof(*s));
-    struct namer_options names = {
-        .symbols.demangle = opt->demangle, .kept_fd = naming_kept_fd, .kept_arg = s};
+    struct namer_options names = {.symbols = {.demangle = opt->demangle,
+                                              .debuginfod = opt->debuginfod,
+                                              .open_in_target = naming_open_in_target,
+                                              .open_arg = s},
+                                  .patience_ms = opt->debuginfod ? DOWNLOAD_MS : 0,
+                                  .kept_fd = naming_kept_fd,
+                                  .kept_arg = s};
     s->opt = *opt;
     s->guardian = guardian;
     s->profile = profile_new(NULL);
@@ -417,6 +423,7 @@ static void fill_cost(struct session *s)
     c->profiler_peak_bytes = peak_bytes > namer_peak_bytes ? peak_bytes : namer_peak_bytes;
     s->profile->modules_folded = s->modules.folded;
     s->profile->tables_cut = namer_tables_cut(s->namer);
+    s->profile->lines_cut = namer_lines_cut(s->namer);
     s->profile->names_folded = namer_names_folded(s->namer);
     c->target_cpu_ns = s->ended_cpu_ns;
     for (size_t i = 0; i < s->n_targets; i++)

@@ -31,6 +31,7 @@ struct session_options {
     bool stops_allowed;
     bool keep_snapshots; /* for session_snapshots() */
     enum demangle demangle;
+    bool debuginfod; /* servers may be asked for debug information */
 };
 
 struct session;

@@ -93,6 +93,7 @@ void stacks_hit(struct session *s, uint32_t tally, uint64_t hits);
 /* naming.c */
 void naming_resolve(struct session *s);
 void naming_keep_perfmap(struct session *s, struct target *t);
+int naming_open_in_target(void *session, const struct module *m, const char *path);
 bool naming_kept_fd(void *session, size_t i, int *ret_fd); /* what process_open_file() needs */
 void naming_advise(struct session *s, const struct module *m, char *buf, size_t buf_bytes);
 

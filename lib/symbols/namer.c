@@ -69,7 +69,7 @@ struct namer {
     struct trouble *troubles; /* owned */
     size_t n_troubles, troubles_cap;
     char general[160]; /* why there are no names at all; "" */
-    uint64_t tables_cut, names_folded;
+    uint64_t tables_cut, lines_cut, names_folded;
 };
 
 struct namer *namer_new(const struct namer_options *opt, const struct modules *modules)
@@ -450,6 +450,7 @@ static int take_result(struct namer *n, const uint8_t *from, size_t bytes, struc
         if (take_line(n, from + sizeof(r) + i * sizeof(struct namer_line), &n->lines[i]) < 0)
             return -EBADMSG;
     n->tables_cut = r.tables_cut > n->tables_cut ? r.tables_cut : n->tables_cut;
+    n->lines_cut = r.lines_cut > n->lines_cut ? r.lines_cut : n->lines_cut;
     n->names_folded = r.names_folded > n->names_folded ? r.names_folded : n->names_folded;
     *ret = (struct namer_answer){.rc = r.rc == 0 || r.rc > 0 || r.rc == -ENODATA ? r.rc : -EBADMSG,
                                  .lines = n->lines,
@@ -578,6 +579,11 @@ bool namer_next(struct namer *n, struct namer_answer *ret, void (*meanwhile)(voi
 uint64_t namer_tables_cut(const struct namer *n)
 {
     return n->tables_cut;
+}
+
+uint64_t namer_lines_cut(const struct namer *n)
+{
+    return n->lines_cut;
 }
 
 uint64_t namer_names_folded(const struct namer *n)

@@ -95,9 +95,10 @@ void namer_ended(struct namer *n, int status);
  * symbols crashed (SIGSEGV)"; false past the last. */
 bool namer_trouble(const struct namer *n, size_t i, char *buf, size_t buf_bytes);
 
-/* As symbols_tables_cut() and symbols_names_folded(), of the process that had the most; the second
- * with what did not fit here (64 MiB of names). */
+/* As symbols_tables_cut(), symbols_lines_cut() and symbols_names_folded(), of the process that had
+ * the most; the last with what did not fit here (64 MiB of names). */
 uint64_t namer_tables_cut(const struct namer *n);
+uint64_t namer_lines_cut(const struct namer *n);
 uint64_t namer_names_folded(const struct namer *n);
 
 /* Running time of all its processes so far, and the most memory that one of them had (RSS, with the

@@ -203,8 +203,11 @@ static struct symbols *symbols_of(struct child *c, enum namer_level level)
 {
     struct symbols_options opt = c->job->opt.symbols;
     opt.tables_only = level != NAMER_ALL;
-    if (level == NAMER_OWN)
+    if (level == NAMER_OWN) {
         opt.debug_dir = "/dev/null"; /* no debug file lies below it */
+        opt.debuginfod = false;
+        opt.open_in_target = NULL;
+    }
     if (!c->with[level])
         c->with[level] = symbols_new(&opt);
     return c->with[level];
@@ -226,6 +229,7 @@ static void answer_lines(struct child *c, struct symbols *s, struct module *m, u
                                      .line = lines[i].line,
                                      .start_line = lines[i].start_line};
     result->tables_cut = symbols_tables_cut(s);
+    result->lines_cut = symbols_lines_cut(s);
     result->names_folded = symbols_names_folded(s);
     size_t bytes = result->n_lines * sizeof(*out);
     struct namer_head head = {.frame = NAMER_ANSWER, .bytes = (uint32_t)(sizeof(*result) + bytes)};

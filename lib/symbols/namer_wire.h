@@ -41,7 +41,7 @@ struct namer_head {
  * NAMER_ANSWER: this, and `n_lines` lines. */
 struct namer_result {
     uint64_t number;
-    uint64_t tables_cut, names_folded;
+    uint64_t tables_cut, lines_cut, names_folded;
     int32_t rc;
     uint32_t text; /* number of a string */
     uint32_t n_lines;

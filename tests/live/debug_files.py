@@ -1,173 +1,217 @@
 # SPDX-License-Identifier: MIT
-"""Debug files that mean harm: names are looked up by a process beside oxprof, which may hang or die.
-
-oxprof gets a /usr/lib/debug of its own, in a mount namespace: root is needed.
-"""
-import ctypes
+"""Names and lines are found wherever a distribution puts them: one program, taken apart in each way."""
+import contextlib
+import http.server
 import os
-import random
+import pathlib
 import shutil
-import struct
-import time
+import subprocess
+import tempfile
+import threading
+import unittest
 
-import harness
-from harness import Oxprof, Target, has_ended, target_path, wait_until
-
-DEBUG_DIR = "/usr/lib/debug"
-CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 1 << 18  # linux/sched.h, linux/mount.h
-SPIN = "spin_here"
-NAMER_S = 2 * 4  # NAMER_PATIENCE_MS, NAMER_HANGS_MAX
-VARIANTS = 24
-
-LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def check(rc, what):
-    if rc != 0:
-        raise OSError(ctypes.get_errno(), what)
+LINES_OF = os.environ.get("LINES_OF", "build/tests/live/lines_of")
+SOURCE = """
+static inline __attribute__((always_inline)) int inner(int v) { return v * v + 3; }
+static __attribute__((noinline, used)) int worker(int v) { return inner(v) - inner(v + 1); }
+int main(int argc, char **argv) { (void)argv; return worker(argc); }
+"""
+WHOLE = ["inner", "a.c:2", "worker", "a.c:3"]
 
 
-def enter_namespace_of(pid):
-    """For preexec_fn: oxprof sees the files that a process sees."""
-    def enter():
-        fd = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        check(LIBC.setns(fd, CLONE_NEWNS), "setns")
-    return enter
+def run(*command, cwd):
+    subprocess.run(command, cwd=cwd, check=True, stdin=subprocess.DEVNULL)
 
 
-def with_debug_file(name, image):
-    """For preexec_fn: the only debug file is this one, and only oxprof sees it."""
-    def enter():
-        check(LIBC.unshare(CLONE_NEWNS), "unshare")
-        check(LIBC.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "mount /")
-        check(LIBC.mount(b"none", DEBUG_DIR.encode(), b"tmpfs", 0, None), "mount a tmpfs")
-        path = os.path.join(DEBUG_DIR, name)
-        os.makedirs(os.path.dirname(path))
-        with open(path, "wb") as file:
-            file.write(image)
-    return enter
+def build_id(path):
+    out = subprocess.run(["readelf", "-n", path], capture_output=True, text=True, check=True).stdout
+    return out.split("Build ID: ")[1].split()[0]
 
 
-def build_id(image):
-    """From the note of an ELF file, as hexadecimal digits."""
-    at = image.index(b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0")
-    return image[at + 16:at + 36].hex()
+class Server(http.server.BaseHTTPRequestHandler):
+    """A debuginfod that has the files in its class' `files`: /buildid/HEX/debuginfo"""
+    files, asked = {}, []
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        body = self.files.get(self.path)
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Length", str(len(body or b"")))
+        self.end_headers()
+        self.wfile.write(body or b"")
+
+    def log_message(self, *args):
+        pass
 
 
-def section_headers(image):
-    """Where each begins: e_shoff, e_shentsize, e_shnum."""
-    at, = struct.unpack_from("<Q", image, 40)
-    size, count = struct.unpack_from("<HH", image, 58)
-    return [at + i * size for i in range(count)]
+@contextlib.contextmanager
+def serving(files):
+    """Yields the URL, and the paths that were asked for."""
+    handler = type("Handler", (Server,), {"files": files, "asked": []})
+    server = http.server.HTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", handler.asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
-def without_symbols(image):
-    """Its symbol table is something else: SHT_SYMTAB becomes SHT_PROGBITS."""
-    image = bytearray(image)
-    for at in section_headers(image):
-        if struct.unpack_from("<I", image, at + 4)[0] == 2:
-            struct.pack_into("<I", image, at + 4, 1)
-    return bytes(image)
-
-
-def spoil(image, moments):
-    """Some of it is overwritten: the headers of sections, their contents, or the end is missing."""
-    image = bytearray(image)
-    sections_at = section_headers(image)[0]
-    kind = moments.randrange(4)
-    if kind == 0:
-        del image[moments.randrange(64, len(image)):]
-        return bytes(image)
-    low, high = ((sections_at, len(image)), (len(image) // 4, len(image)), (0, 64))[kind - 1]
-    for _ in range(moments.choice((1, 10, 1000))):
-        at = moments.randrange(low, high)
-        image[at] = moments.choice((0, 1, 0x7f, 0xff, moments.randrange(256)))
-    return bytes(image)
-
-
-def namers():
-    """Processes of any oxprof that look up names."""
-    found = []
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        if (harness.read_proc(f"/proc/{entry}/comm") or "").strip() == "oxprof-names":
-            found.append(int(entry))
-    return found
-
-
-class DebugFiles(harness.Case):
+@unittest.skipUnless(shutil.which("gcc") and shutil.which("objcopy"), "no gcc, no objcopy")
+class DebugFiles(unittest.TestCase):
     def setUp(self):
-        if os.geteuid() != 0:
-            self.skipTest("needs root")
-        if not os.path.isdir(DEBUG_DIR):
-            self.skipTest(f"there is no {DEBUG_DIR}")
-        self.before = set(namers())
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.debug_dir = self.folder / "debug"
+        (self.folder / "bin").mkdir()
+        self.debug_dir.mkdir()
+        self.app = self.folder / "bin" / "app"
+        (self.folder / "a.c").write_text(SOURCE)
+        self.build("-Wl,--build-id")
 
-    def none_left(self):
-        return not [pid for pid in set(namers()) - self.before if not has_ended(pid)]
+    def build(self, *flags):
+        self.app.unlink(missing_ok=True)
+        run("gcc", "-g", "-O2", *flags, "-o", self.app, "a.c", cwd=self.folder)
+        out = subprocess.run(["nm", self.app], capture_output=True, text=True, check=True).stdout
+        self.worker = next(line.split()[0] for line in out.split("\n") if line.endswith(" worker"))
 
-    def stripped_spin(self):
-        """A target without symbols, and what its debug file is to be."""
-        path = os.path.join(self.folder(), "spin")
-        with open(target_path("spin"), "rb") as file:
-            image = file.read()
-        with open(path, "wb") as file:
-            file.write(without_symbols(image))
-        shutil.copymode(target_path("spin"), path)
-        digits = build_id(image)
-        return path, f".build-id/{digits[:2]}/{digits[2:]}.debug", image
+    def split(self):
+        """The debug file; what is left of the program has no symbols."""
+        apart = self.folder / "app.debug"
+        run("objcopy", "--only-keep-debug", self.app, apart, cwd=self.folder)
+        run("strip", self.app, cwd=self.folder)
+        return apart
 
-    def sample_with(self, target, name, image):
-        with Oxprof("-p", target.pid, "-r", 200, "--samples", 20, "-d", "10s",
-                    preexec_fn=with_debug_file(name, image)) as profiler:
-            return self.report(profiler.result())
+    def link(self, apart):
+        run("objcopy", f"--add-gnu-debuglink={apart}", self.app, cwd=self.folder)
 
-    def test_spoilt(self):
-        """Whatever is wrong with a debug file, there is a report, and nothing is left."""
-        seed = random.randrange(1 << 32)
-        print(f"  seed {seed}", flush=True)
-        moments = random.Random(seed)
-        path, name, image = self.stripped_spin()
-        named = 0
-        with Target("spin", path=path) as target:
-            report = self.sample_with(target, name, image)
-            self.assertGreater(report.total_of(SPIN), 0, f"the file itself serves\n{report.text}")
-            for _ in range(VARIANTS):
-                report = self.sample_with(target, name, spoil(image, moments))
-                self.assertGreater(report.samples, 0)
-                named += report.total_of(SPIN) > 0
-                self.assert_untouched(target.pid)
-            target.finish()
-        print(f"  {named} of {VARIANTS} still had the name", flush=True)
-        wait_until(self.none_left, "nothing is left")
+    def lines(self, **env):
+        """What the first two instructions of worker() come from."""
+        done = subprocess.run([LINES_OF, self.app, self.debug_dir], text=True, check=True,
+                              input=f"{int(self.worker, 16) + 1:x}\n", capture_output=True,
+                              env={k: v for k, v in os.environ.items() if "DEBUGINFOD" not in k}
+                              | env)
+        found = [line for line in done.stdout.split("\n")[1:] if line and line[0] != "#"]
+        return [os.path.basename(line) for line in found]
 
-    def sample_in(self, file_system, target):
-        """What oxprof says where /usr/lib/debug is that file system."""
-        begin = time.monotonic()
-        with Oxprof("-p", target.pid, "-r", 200, "-d", "0.5s",
-                    preexec_fn=enter_namespace_of(file_system.pid)) as profiler:
-            result = profiler.result()
-        took_s = time.monotonic() - begin
-        print(f"  {took_s:.1f} s: {result.err!r}", flush=True)
-        self.assertLess(took_s, 0.5 + 2 * NAMER_S, result.err)
-        return result
+    def assert_whole(self, **env):
+        found = self.lines(**env)
+        self.assertIn(found, (WHOLE, WHOLE[2:]))
 
-    def test_hanging(self):
-        """A file system that takes a look-up and never answers: what it was to name has the names of
-        its own file, and oxprof says so. Nobody waits for what can't be killed."""
-        with Target("hostile_pack", "fuse", target_path("hostile_pack"), DEBUG_DIR, "lookup",
-                    "jit") as file_system, Target("spin") as target:
-            if "not permitted" in file_system.out.text():
-                self.skipTest(file_system.out.text().split("\n")[0])
-            result = self.sample_in(file_system, target)
-            report = self.report(result)
-            self.assertRegex(result.err, r"no names but the file's own for libc\.so\.6: .* took over 2 s")
-            self.assertGreater(report.total_of("__libc_start_main"), 0, report.text)
-            self.assertGreater(report.total_of(SPIN), 0, report.text)
-            self.assertFalse(self.none_left(), "the file system does hold one")
-            target.finish()
-            file_system.finish()
-        wait_until(self.none_left, "it ends when its file system does")
+    def assert_nothing(self, **env):
+        self.assertNotIn("worker", self.lines(**env))
+
+    def by_build_id(self, apart):
+        name = build_id(self.app)
+        place = self.debug_dir / ".build-id" / name[:2] / f"{name[2:]}.debug"
+        place.parent.mkdir(parents=True)
+        shutil.move(apart, place)
+        return place
+
+    def test_in_the_file_itself(self):
+        self.assert_whole()
+
+    def test_nowhere(self):
+        self.split()
+        self.assert_nothing()
+
+    def test_build_id(self):
+        self.by_build_id(self.split())
+        self.assert_whole()
+
+    def test_build_id_of_another_build(self):
+        apart = self.split()
+        place = self.by_build_id(apart)
+        self.build("-Wl,--build-id=0x1234")
+        run("objcopy", "--only-keep-debug", self.app, place, cwd=self.folder)
+        self.build("-Wl,--build-id")
+        self.split().unlink()
+        self.assert_nothing()
+
+    def test_debuglink(self):
+        """Beside the program, in .debug/, below the debug folder; by CRC as there is no build-id."""
+        self.build("-Wl,--build-id=none")
+        apart = self.split()
+        self.link(apart)
+        below = self.debug_dir / str(self.app.parent).lstrip("/")
+        for place in (self.app.parent, self.app.parent / ".debug", below):
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(apart, place)
+            self.assert_whole()
+            (place / apart.name).unlink()
+        apart.unlink()
+        self.assert_nothing()
+
+    def test_debuglink_to_changed_file(self):
+        self.build("-Wl,--build-id=none")
+        apart = self.split()
+        self.link(apart)
+        with open(apart, "ab") as file:
+            file.write(b"x")
+        shutil.copy(apart, self.app.parent)
+        self.assert_nothing()
+
+    @unittest.skipUnless(shutil.which("xz"), "no xz")
+    def test_gnu_debugdata(self):
+        """A compressed table names the function; lines are not in it."""
+        mini = self.split()
+        run("strip", "--strip-debug", "--remove-section=.comment", mini, cwd=self.folder)
+        run("xz", mini, cwd=self.folder)
+        run("objcopy", f"--add-section=.gnu_debugdata={mini}.xz", self.app, cwd=self.folder)
+        self.assertEqual(self.lines(), ["worker", "??:0"])
+
+    @unittest.skipUnless(shutil.which("dwz"), "no dwz")
+    def test_dwz(self):
+        """What two programs share is moved to a third file, which both link to."""
+        other = self.folder / "bin" / "other"
+        shutil.copy(self.app, other)
+        run("dwz", "-m", self.folder / "bin" / "shared", "-M", "shared", self.app, other,
+            cwd=self.folder)
+        sections = subprocess.run(["readelf", "-SW", self.app], capture_output=True, text=True,
+                                  check=True).stdout
+        self.assertIn(".gnu_debugaltlink", sections)
+        self.assert_whole()
+        (self.folder / "bin" / "shared").unlink()
+        self.assertNotIn("inner", self.lines(), "then its name is gone")
+
+    def test_compressed(self):
+        for how in ("zlib", "zlib-gnu"):
+            self.build()
+            run("objcopy", f"--compress-debug-sections={how}", self.app, cwd=self.folder)
+            self.assert_whole()
+
+    def cache(self):
+        return {"DEBUGINFOD_CACHE_PATH": str(self.folder / "cache"), "DEBUGINFOD_TIMEOUT": "5"}
+
+    @unittest.skipUnless(os.path.exists("/usr/lib/x86_64-linux-gnu/libdebuginfod.so.1"),
+                         "no libdebuginfod")
+    def test_debuginfod(self):
+        """Asked once: the library keeps what it got."""
+        apart = self.split()
+        path = f"/buildid/{build_id(self.app)}/debuginfo"
+        with serving({path: apart.read_bytes()}) as (url, asked):
+            for _ in range(2):
+                self.assert_whole(DEBUGINFOD_URLS=url, **self.cache())
+            self.assertEqual(asked, [path])
+        self.assert_whole(DEBUGINFOD_URLS=url, **self.cache())
+
+    @unittest.skipUnless(os.path.exists("/usr/lib/x86_64-linux-gnu/libdebuginfod.so.1"),
+                         "no libdebuginfod")
+    def test_debuginfod_that_lies(self):
+        """A file of another build is not believed."""
+        self.split()
+        path = f"/buildid/{build_id(self.app)}/debuginfo"
+        self.build("-Wl,--build-id=0x1234")
+        lie = self.app.read_bytes()
+        self.build("-Wl,--build-id")
+        self.split()
+        with serving({path: lie}) as (url, asked):
+            self.assert_nothing(DEBUGINFOD_URLS=url, **self.cache())
+            self.assertEqual(asked, [path])
 
 
 if __name__ == "__main__":
-    harness.main()
+    unittest.main(verbosity=2)
