@@ -6,17 +6,18 @@ const TEXT_FROM_PX = 24, PAD_PX = 5, NARROW_PX = 0.6, ANCESTORS_SEEN = 3;
 
 /* Text on each of these fills has a contrast of at least 4.5 (tests/browser checks it). */
 const THEMES = {
-    light: {text: "#1b1c1e", ground: "#fbfbfa", saturation: 1, lightness: 79, spread: 8,
+    light: {text: "#1b1c1e", ground: "#fbfbfa", saturation: 1, lightness: 78, spread: 13,
         narrow: "#c9c9c5", match: "#6b3fc9", matchText: "#ffffff", ring: "#1b1c1e", all: "#e4e4e0"},
-    dark: {text: "#f2f2ef", ground: "#17181b", saturation: 0.55, lightness: 29, spread: 7,
+    dark: {text: "#f2f2ef", ground: "#17181b", saturation: 0.55, lightness: 29, spread: 13,
         narrow: "#4a4c52", match: "#c3a6ff", matchText: "#17181b", ring: "#ffffff", all: "#303238"},
 };
 
 /* Hue from, hue to, saturation. */
 const KIND_HUES = {
-    native: [18, 48, 82], python: [202, 232, 78], jit: [128, 168, 52], kernel: [290, 334, 58],
+    native: [24, 44, 80], python: [204, 228, 74], jit: [134, 164, 46], kernel: [296, 328, 54],
     unknown: [0, 0, 0],
 };
+const HUE_SPREAD = 10;
 
 /* FNV-1a: the same name has the same colour in every graph. */
 function hashName(text) {
@@ -27,16 +28,26 @@ function hashName(text) {
     return ((h ^ h >>> 13) >>> 0) / 0x100000000;
 }
 
-/* The kind gives the range, the module the hue in it, the function how light it is. */
+/* The kind gives the range, the module the hue in it, the function a shade of that. */
 function colorOf(f, theme) {
     const [from, to, saturation] = KIND_HUES[f.kind] || KIND_HUES.unknown;
-    const hue = from + (to - from) * hashName(f.module || f.file || f.name);
-    const light = theme.lightness + theme.spread * (hashName(f.name) - 0.5);
+    const shade = hashName(f.name) - 0.5;
+    const hue = from + (to - from) * hashName(f.module || f.file || f.name) + HUE_SPREAD * shade;
+    const light = theme.lightness + theme.spread * (hashName(`${f.name} light`) - 0.5);
     return `hsl(${hue.toFixed(0)} ${(saturation * theme.saturation).toFixed(0)}% ${light.toFixed(1)}%)`;
 }
 
+/* As much of a text as fits, of so many characters at most; "" where that says nothing. */
+function cutText(ctx, text, most, room) {
+    for (let n = most; n > 1; n--) {
+        const cut = `${text.slice(0, n)}\u2026`;
+        if (ctx.measureText(cut).width <= room) return cut;
+    }
+    return "";
+}
+
 class Chart {
-    /* on: {zoom(block), point(block or null, box), } */
+    /* on: {zoom(block), point(box or null, where), select(block or -1)} are called. */
     constructor(frame, canvas, extent, on) {
         Object.assign(this, {frame, canvas, extent, on});
         this.model = this.view = null;
@@ -57,7 +68,10 @@ class Chart {
     }
 
     setData(model, view, focus) {
-        if (model !== this.model) this.colors = this.wide = [];
+        if (model !== this.model) {
+            this.colors = [];
+            this.wide = [];
+        }
         Object.assign(this, {model, view, focus, selected: -1, pointed: -1});
         this.layOut();
     }
@@ -237,11 +251,10 @@ class Chart {
         const text = this.nameOf(box.i);
         const wide = f < 0 ? ctx.measureText(text).width :
             this.wide[f] || (this.wide[f] = ctx.measureText(text).width);
-        const fits = wide <= room ? text.length : Math.floor(text.length * room / wide) - 1;
-        if (fits < 2) return;
+        const seen = wide <= room ? text : cutText(ctx, text, Math.floor(text.length * room / wide), room);
+        if (!seen) return;
         ctx.fillStyle = this.isMatch(box) ? this.theme.matchText : this.theme.text;
-        ctx.fillText(fits < text.length ? `${text.slice(0, fits)}\u2026` : text, box.x + PAD_PX,
-            top + ROW_PX / 2 + 0.5, room);
+        ctx.fillText(seen, box.x + PAD_PX, top + ROW_PX / 2 + 0.5);
     }
 
     drawRing(ctx, i, width) {

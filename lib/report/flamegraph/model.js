@@ -93,16 +93,19 @@ function groupTree(model, members, scratch) {
             local[i] = 0;
             list[k++] = i;
         }
-    const nodes = list.slice(0, k).sort();
-    nodes.forEach((node, j) => { local[node] = j; });
-    const tree = {k, nodes, up: nodes.map(node => local[parent[node]]), self: new Float64Array(k)};
+    const nodes = list.slice(0, k).sort(), up = new Int32Array(k);
+    for (let j = 0; j < k; j++) {
+        local[nodes[j]] = j;
+        up[j] = local[parent[nodes[j]]];
+    }
+    const tree = {k, nodes, up, self: new Float64Array(k)};
     for (const m of members)
         tree.self[local[counts.node[m]]] += counts.hits[m];
     tree.total = tree.self.slice();
     for (let j = k - 1; j > 0; j--)
         tree.total[tree.up[j]] += tree.total[j];
-    for (const node of nodes)
-        local[node] = -1;
+    for (let j = 0; j < k; j++)
+        local[nodes[j]] = -1;
     return tree;
 }
 

@@ -119,7 +119,7 @@ class Viewer {
     fillThreads() {
         const select = this.byId("thread"), {threads} = this.model;
         const option = (text, value) => Object.assign(element("option", text), {value});
-        select.replaceChildren(option(`all ${grouped(threads.length)}`, -1),
+        select.replaceChildren(option(`all ${counted(threads.length, "thread")}`, -1),
             ...threads.map((t, i) => option(t.label, i)));
         const processes = new Set(threads.map(t => t.pid));
         this.byId("split").options[1].disabled = this.byId("split").options[1].hidden =
@@ -153,7 +153,7 @@ class Viewer {
         this.focus = i;
         this.path = pathOf(this.model, this.view, i);
         this.chart.setFocus(i);
-        this.chart.select(document.activeElement === this.byId("chart") ? i : -1);
+        this.chart.select(this.byId("chart").matches(":focus-visible") ? i : -1);
         this.hideTip();
         this.showPath();
         this.showMatched();
@@ -173,6 +173,8 @@ class Viewer {
             list.append(this.crumb(i));
         });
         this.byId("path").replaceChildren(list);
+        this.byId("zoomed").textContent = this.focus ? this.numbers(this.focus) :
+            counted(this.view.total[0], "sample");
     }
 
     crumb(i) {
@@ -257,7 +259,8 @@ class Viewer {
     wholes() {
         const {samples} = this.model.counts, shown = this.view.total[0], list = [];
         const thread = this.selection.thread >= 0;
-        list.push([thread ? "of thread" : `of ${this.stateName()}`, shown]);
+        const state = this.selection.state === "both" ? "of all" : `of ${this.stateName()}`;
+        list.push([thread ? "of thread" : state, shown]);
         if (shown !== samples.both) list.push(["of all", samples.both]);
         if (this.focus && this.view.total[this.focus] !== shown)
             list.push(["of zoomed", this.view.total[this.focus]]);
@@ -318,11 +321,15 @@ class Viewer {
     }
 
     sentence(i) {
+        return [this.chart.nameOf(i), ...this.facts(i), this.numbers(i)].join(", ");
+    }
+
+    numbers(i) {
         const {view} = this;
-        const shares = n => this.wholes().map(([name, whole]) => `${percent(n, whole)} ${name}`);
-        return [this.chart.nameOf(i), ...this.facts(i),
-            `total ${counted(view.total[i], "sample")}`, ...shares(view.total[i]),
-            `self ${counted(view.self[i], "sample")}`].join(", ");
+        const shares = this.wholes().filter(([, whole]) => whole !== view.total[i])
+            .map(([name, whole]) => `${percent(view.total[i], whole)} ${name}`);
+        return [`total ${counted(view.total[i], "sample")}`, ...shares,
+            `self ${grouped(view.self[i])}`].join(", ");
     }
 
     followTheme() {
@@ -390,12 +397,12 @@ function costFact(head) {
     const c = head.cost;
     return ["Cost", `${significant(100 * ratio(c.stop_ns_sum, c.target_cpu_ns), 2)}%`, [
         "of the target\u2019s running time",
-        `${counted(c.stops, "stop")}, ${significant(ratio(c.stop_ns_sum, c.stops * 1000), 2)} \u00b5s mean, ` +
-            `${significant(c.stop_ns_max / 1000, 2)} \u00b5s max`,
+        `${counted(c.stops, "stop")}, ${significant(ratio(c.stop_ns_sum, c.stops * 1000), 2)}\u00a0\u00b5s mean, ` +
+            `${significant(c.stop_ns_max / 1000, 2)}\u00a0\u00b5s max`,
         `${counted(c.calls_disturbed, "system call")} disturbed` +
             (c.calls_repaired ? `, ${grouped(c.calls_repaired)} put back` : ""),
         `oxprof ${significant(100 * ratio(c.profiler_cpu_ns, head.duration_ns), 2)}% of a CPU, ` +
-            `${significant(c.profiler_peak_bytes / 1048576, 2)} MiB`,
+            `${significant(c.profiler_peak_bytes / 1048576, 2)}\u00a0MiB`,
     ].join("; ")];
 }
 
