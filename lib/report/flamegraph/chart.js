@@ -34,7 +34,8 @@ function colorOf(f, theme) {
     const shade = hashName(f.name) - 0.5;
     const hue = from + (to - from) * hashName(f.module || f.file || f.name) + HUE_SPREAD * shade;
     const light = theme.lightness + theme.spread * (hashName(`${f.name} light`) - 0.5);
-    return `hsl(${hue.toFixed(0)} ${(saturation * theme.saturation).toFixed(0)}% ${light.toFixed(1)}%)`;
+    const full = saturation * theme.saturation;
+    return `hsl(${hue.toFixed(0)} ${full.toFixed(0)}% ${light.toFixed(1)}%)`;
 }
 
 /* As much of a text as fits, of so many characters at most; "" where that says nothing. */
@@ -251,7 +252,8 @@ class Chart {
         const text = this.nameOf(box.i);
         const wide = f < 0 ? ctx.measureText(text).width :
             this.wide[f] || (this.wide[f] = ctx.measureText(text).width);
-        const seen = wide <= room ? text : cutText(ctx, text, Math.floor(text.length * room / wide), room);
+        const most = Math.floor(text.length * room / wide);
+        const seen = wide <= room ? text : cutText(ctx, text, most, room);
         if (!seen) return;
         ctx.fillStyle = this.isMatch(box) ? this.theme.matchText : this.theme.text;
         ctx.fillText(seen, box.x + PAD_PX, top + ROW_PX / 2 + 0.5);

@@ -123,7 +123,9 @@ function linkTree(tree, bySize) {
             children.push(c);
         children.sort((a, b) => tree.total[b] - tree.total[a]);
         first[j] = children[0];
-        children.forEach((c, at) => { next[c] = at + 1 < children.length ? children[at + 1] : -1; });
+        children.push(-1);
+        for (let at = 0; at + 1 < children.length; at++)
+            next[children[at]] = children[at + 1];
     }
     return {first, next};
 }

@@ -43,7 +43,7 @@ class FunctionTable {
         const by = {
             self: () => a.self - b.self, total: () => a.total - b.total,
             kind: () => names(f[a.f].kind, f[b.f].kind),
-            name: () => names(f[a.f].label, f[b.f].label),
+            name: () => a.f - b.f, /* functions are numbered by name */
         };
         return this.direction * by[this.column]() || b.self - a.self || b.total - a.total ||
             by.name();
@@ -63,7 +63,8 @@ class FunctionTable {
     offerMore() {
         const left = this.rows.length - this.shown;
         this.more.hidden = left <= 0;
-        this.more.textContent = `Show ${grouped(Math.min(left, ROWS_MORE))} more of ${grouped(left)}`;
+        const offered = Math.min(left, ROWS_MORE);
+        this.more.textContent = `Show ${grouped(offered)} more of ${grouped(left)}`;
     }
 
     showMore() {

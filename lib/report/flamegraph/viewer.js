@@ -34,7 +34,8 @@ class Viewer {
     update(data) {
         if (!this.model) return void this.render(data);
         const old = this.model.threads[this.selection.thread], model = decodeModel(data);
-        const thread = old ? model.threads.findIndex(t => t.pid === old.pid && t.tid === old.tid) : -1;
+        const same = t => old && t.pid === old.pid && t.tid === old.tid;
+        const thread = model.threads.findIndex(same);
         this.threadGone = old && thread < 0 ? old.label : "";
         this.selection.thread = thread;
         this.show(model);
@@ -270,7 +271,8 @@ class Viewer {
     hover(box, at) {
         if (!box || !at) return this.hideTip();
         if (box.i < 0) {
-            this.byId("tip-name").textContent = `${counted(box.blocks, "function")} too narrow to draw`;
+            this.byId("tip-name").textContent =
+                `${counted(box.blocks, "function")} too narrow to draw`;
             this.byId("tip-place").textContent = "click to zoom to the largest";
             this.tipNumbers([["total", box.samples]]);
         } else
@@ -384,7 +386,8 @@ function lossFact(head) {
     return ["Lost", grouped(reasons.reduce((sum, [, n]) => sum + n, 0)), [
         ...reasons.map(([reason, n]) => `${grouped(n)} ${reason}`),
         `${counted(head.truncated, "stack")} truncated`,
-        head.ticks_missed ? `${grouped(head.ticks_missed)} of ${grouped(head.ticks)} ticks missed` : "",
+        head.ticks_missed &&
+            `${grouped(head.ticks_missed)} of ${grouped(head.ticks)} ticks missed`,
         limit(head.folded, "folded into their callers"),
         limit(head.unattributed, "under thread [other]"),
         limit(head.modules_folded, "mappings under module [other]"),
@@ -394,10 +397,10 @@ function lossFact(head) {
 }
 
 function costFact(head) {
-    const c = head.cost;
+    const c = head.cost, mean = ratio(c.stop_ns_sum, c.stops * 1000);
     return ["Cost", `${significant(100 * ratio(c.stop_ns_sum, c.target_cpu_ns), 2)}%`, [
         "of the target\u2019s running time",
-        `${counted(c.stops, "stop")}, ${significant(ratio(c.stop_ns_sum, c.stops * 1000), 2)}\u00a0\u00b5s mean, ` +
+        `${counted(c.stops, "stop")}, ${significant(mean, 2)}\u00a0\u00b5s mean, ` +
             `${significant(c.stop_ns_max / 1000, 2)}\u00a0\u00b5s max`,
         `${counted(c.calls_disturbed, "system call")} disturbed` +
             (c.calls_repaired ? `, ${grouped(c.calls_repaired)} put back` : ""),
