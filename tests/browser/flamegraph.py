@@ -327,6 +327,11 @@ class FlameGraph(harness.Case):
         self.choose("thread", 1)
         self.search("render")
         self.click("parse")
+        self.browser.press("Escape")
+        self.search("render")
+        self.browser.run("document.getElementById('chart').focus({focusVisible: true})")
+        for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
+            self.browser.press(key)
         self.browser.run("""(() => {
             const data = JSON.parse(document.getElementById("oxprof-data").textContent);
             data.functions.unshift([0, 0, 0, 0, 0, 0]);
@@ -338,6 +343,8 @@ class FlameGraph(harness.Case):
         self.browser.settle()
         self.assertEqual(self.text("path").split("\n"), ["all", "main", "parse"])
         self.assertEqual(self.text("matched"), "132 of 668: 19.76%")
+        self.assertEqual(self.browser.run("oxprof.chart.nameOf(oxprof.chart.selected)"),
+                         "LazyCompile:*render")
 
     # ---- safe, readable, for everybody
 

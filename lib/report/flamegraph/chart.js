@@ -68,13 +68,14 @@ class Chart {
         this.redraw();
     }
 
-    setData(model, view, focus) {
+    setData(model, view, focus, selected) {
         if (model !== this.model) {
             this.colors = [];
             this.wide = [];
         }
-        Object.assign(this, {model, view, focus, selected: -1, pointed: -1});
+        Object.assign(this, {model, view, focus, selected, pointed: -1});
         this.layOut();
+        if (this.pointer) this.point(this.boxUnder(this.pointer), this.pointer);
     }
 
     setFocus(focus) {
@@ -295,6 +296,7 @@ class Chart {
     }
 
     point(box, e) {
+        this.pointer = e && {clientX: e.clientX, clientY: e.clientY};
         const i = box ? (box.i < 0 ? box.widest : box.i) : -1;
         if (i !== this.pointed) {
             this.pointed = i;

@@ -26,7 +26,7 @@ class FunctionTable {
 
     /* rows: {f, self, total} of all functions that are to be seen. */
     setRows(model, rows, samples) {
-        Object.assign(this, {model, rows, samples, shown: ROWS_AT_FIRST});
+        Object.assign(this, {model, rows, samples});
         this.render();
     }
 
@@ -56,8 +56,16 @@ class FunctionTable {
                 this.direction < 0 ? "descending" : "ascending";
             button.closest("th").setAttribute("aria-sort", order);
         }
+        const active = document.activeElement, had = this.body.contains(active);
         this.body.replaceChildren(...this.rows.slice(0, this.shown).map(r => this.rowOf(r)));
+        if (had) this.refocus(active.dataset.key);
         this.offerMore();
+    }
+
+    refocus(key) {
+        const buttons = [...this.body.querySelectorAll("button")];
+        const again = buttons.find(button => button.dataset.key === key);
+        if (again) again.focus({preventScroll: true});
     }
 
     offerMore() {
@@ -92,6 +100,7 @@ class FunctionTable {
     nameCell(f) {
         const td = element("td", undefined, "name"), button = element("button", f.name);
         button.type = "button";
+        button.dataset.key = functionKey(f);
         button.title = "Search for this function";
         button.addEventListener("click", () => this.pick(f));
         td.append(button);

@@ -6,6 +6,8 @@
  *     render(data)  shows a profile (schema oxprof.stacks/1)
  *     update(data)  the same profile, later: selection, zoom, search and order stay
  */
+const THREADS_LISTED = 1000; /* the busiest */
+
 class Viewer {
     constructor(page) {
         this.byId = id => page.getElementById(id);
@@ -53,25 +55,31 @@ class Viewer {
 
     /* After data or selection have changed. */
     rebuild() {
+        const {chart} = this, selected = chart.selected < 0 ? null :
+            pathOf(chart.model, chart.view, chart.selected);
         this.view = buildView(this.model, this.selection);
         this.focus = followPath(this.model, this.view, this.path);
         this.byId("empty").hidden = this.view.total[0] > 0;
         this.byId("chart").hidden = !this.view.total[0];
-        this.chart.drawn = () => this.wasDrawn();
         this.hideTip();
-        this.chart.setData(this.model, this.view, this.focus);
+        this.tableAfterGraph();
+        chart.setData(this.model, this.view, this.focus,
+            selected ? followPath(this.model, this.view, selected) : -1);
         this.showLegend();
         this.search();
         this.showPath();
     }
 
-    /* What can wait until the graph is on the screen. */
-    wasDrawn() {
-        this.chart.drawn = null;
-        setTimeout(() => {
-            this.timing.drawn_ms = this.timing.drawn_ms || performance.now();
-            this.showTable();
-        });
+    /* The graph is what one waits for. */
+    tableAfterGraph() {
+        this.chart.drawn = () => {
+            this.chart.drawn = null;
+            setTimeout(() => {
+                this.timing.drawn_ms = this.timing.drawn_ms || performance.now();
+                this.showTable();
+            });
+        };
+        this.chart.redraw();
     }
 
     /* ---- controls */
@@ -120,8 +128,15 @@ class Viewer {
     fillThreads() {
         const select = this.byId("thread"), {threads} = this.model;
         const option = (text, value) => Object.assign(element("option", text), {value});
+        const more = threads.length - THREADS_LISTED, labels = threads.map(t => t.label);
+        if (this.threadsListed === labels.join("\n")) return;
+        this.threadsListed = labels.join("\n");
         select.replaceChildren(option(`all ${counted(threads.length, "thread")}`, -1),
-            ...threads.map((t, i) => option(t.label, i)));
+            ...labels.slice(0, THREADS_LISTED).map(option));
+        if (more > 0) {
+            select.append(option(`${grouped(more)} more: split by thread`, ""));
+            select.lastChild.disabled = true;
+        }
         const processes = new Set(threads.map(t => t.pid));
         this.byId("split").options[1].disabled = this.byId("split").options[1].hidden =
             processes.size < 2;
@@ -158,7 +173,7 @@ class Viewer {
         this.hideTip();
         this.showPath();
         this.showMatched();
-        this.showTable();
+        this.tableAfterGraph();
     }
 
     showPath() {
@@ -203,7 +218,7 @@ class Viewer {
         input.setAttribute("aria-invalid", String(Boolean(this.wrong)));
         this.chart.setMatching(this.matching);
         this.showMatched();
-        if (!this.chart.drawn) this.showTable();
+        this.tableAfterGraph();
     }
 
     showMatched() {
