@@ -19,7 +19,7 @@ static const char usage[] =
     "      --start-paused    until SIGUSR2           --capture auto|stop|nostop\n"
     "\n"
     "What to print:\n"
-    "  -o, --output FILE     default: stdout     -f, --format text|tsv|folded\n"
+    "  -o, --output FILE     default: stdout   -f, --format text|tsv|folded|flamegraph\n"
     "      --sort self|total|name                -N, --top N          functions per block\n"
     "      --min-percent P   of the block            --threads        each thread apart\n"
     "      --demangle full|simple|none               --full-paths     of files\n"

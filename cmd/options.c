@@ -115,7 +115,7 @@ static bool read_color(struct options *opt, const char *value)
 static bool read_format(struct options *opt, const char *value)
 {
     opt->format = value;
-    return report_find(value) || bad("--format", value, "want text, tsv or folded");
+    return report_find(value) || bad("--format", value, "want text, tsv, folded or flamegraph");
 }
 
 static bool read_sort(struct options *opt, const char *value)
