@@ -36,7 +36,7 @@ struct session *session_new(const struct session_options *opt, struct guardian *
     s->stack = mem_alloc(sizeof(*s->stack));
     s->frames = mem_alloc(UNWIND_FRAMES_MAX * sizeof(*s->frames));
     /* pages are used only as stacks need them */
-    s->buf = mmap(NULL, SNAPSHOT_STACK_MAX_BYTES, PROT_READ | PROT_WRITE,
+    s->buf = mmap(NULL, SNAPSHOT_BUF_BYTES, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (s->buf == MAP_FAILED)
         die("out of memory");
@@ -78,7 +78,7 @@ void session_free(struct session *s)
     free(s->stack);
     free(s->frames);
     free(s->to_stop);
-    munmap(s->buf, SNAPSHOT_STACK_MAX_BYTES);
+    munmap(s->buf, SNAPSHOT_BUF_BYTES);
     stopper_release(&s->stopper);
     symbols_free(s->symbols);
     unwinder_free(s->functions);

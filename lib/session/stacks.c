@@ -71,6 +71,7 @@ static void keep(struct session *s, const struct watch *w, const struct snapshot
     struct kept_snapshot *k = &s->kept[s->n_kept++];
     *k = (struct kept_snapshot){.snapshot = *snap};
     k->snapshot.stack = copy;
+    k->snapshot.n_pieces = 0;
     memcpy(k->name, w->thread->name, sizeof(k->name));
 }
 

@@ -367,7 +367,7 @@ static bool frame_add(struct walk *w, uint64_t ip, uint64_t sp, const struct map
 {
     if (w->out->n == UNWIND_FRAMES_MAX)
         return end_with(w, STACK_TOO_DEEP);
-    w->out->frames[w->out->n++] = (struct frame){.addr = ip, .how = how};
+    w->out->frames[w->out->n++] = (struct frame){.addr = ip, .sp = sp, .how = how};
     w->ip = ip;
     w->sp = sp;
     w->code = code;
