@@ -35,6 +35,7 @@ struct options {
     char **command; /* of argv; NULL where a process is attached to */
     struct session_options session;
     struct report_options report;
+    regex_t focus, ignore; /* compiled where report points to them */
     enum color_when color;
     bool quiet, verbose;
     const char *output; /* NULL: stdout */
@@ -46,15 +47,19 @@ struct options {
 /* Which options a subcommand takes. */
 enum option_set { OPTIONS_SAMPLE = 1, OPTIONS_PRINT = 2, OPTIONS_DUMP = 4 };
 
-/* Fills opt; false after a message about what is wrong with the command line. argv[0] is the name
- * of the program or of the subcommand. */
+/* Fills opt, to be released in any case; false after a message about what is wrong with the command
+ * line. argv[0] is the name of the program or of the subcommand. */
 bool options_parse(struct options *opt, int argc, char **argv, unsigned sets);
+
+void options_release(struct options *opt);
 
 int sample_main(int argc, char **argv);
 int dump_main(int argc, char **argv);
 
 void help_print(FILE *out);
 void help_dump(FILE *out);
+/* --help and --version: true with the exit code where one was asked for. */
+bool help_asked(const struct options *opt, void (*help)(FILE *out), int *ret_code);
 int help_main(int argc, char **argv);
 void version_print(void);
 

@@ -5,9 +5,11 @@
 
 #include "base/clock.h"
 #include "base/escape.h"
+#include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/dump.h"
 #include "cmd/loop.h"
+#include "report/table.h"
 #include "symbols/symbols.h"
 
 enum { DUMP_NS = 1000 * 1000 * 1000 };
@@ -32,33 +34,33 @@ void dump_thread(pid_t tid, const char *name, bool asleep, int64_t nr)
         puts("): waiting");
 }
 
-void dump_frame(const char *function, const char *module, const char *file, uint32_t line)
+void dump_frame(const char *function, const char *place)
 {
     fputs("    ", stdout);
     print_name(function);
-    if (file[0]) {
+    if (place[0]) {
         fputs(" (", stdout);
-        print_name(file);
-        printf(":%u)", line);
-    } else if (module[0]) {
-        fputs(" (", stdout);
-        print_name(module);
+        print_name(place);
         putchar(')');
     }
     putchar('\n');
 }
 
-static void print_stack(const struct profile *p, uint32_t tally)
+static void print_stack(const struct profile *p, uint32_t tally, const struct report_options *opt)
 {
     for (uint32_t node = p->tallies[tally].node; node; node = p->nodes[node].parent) {
-        const struct profile_frame *f = &p->frames[p->nodes[node].frame];
-        dump_frame(intern_get(p->strings, f->function), intern_get(p->strings, f->module),
-                   intern_get(p->strings, f->file), f->line);
+        struct shown_lines shown = report_lines(p, opt, p->nodes[node].frame);
+        for (uint32_t line = shown.first; line < shown.end; line++) {
+            struct report_row row = report_row_of(p, opt, &p->frames[p->nodes[node].frame], line);
+            char *place OX_FREE = report_place(p, opt, &row);
+            dump_frame(intern_get(p->strings, row.function), place);
+        }
     }
 }
 
 /* How many there were. */
-static size_t print_threads(struct session *s, const struct profile *p)
+static size_t print_threads(struct session *s, const struct profile *p,
+                            const struct report_options *opt)
 {
     struct session_thread th;
     size_t n = 0;
@@ -73,7 +75,7 @@ static size_t print_threads(struct session *s, const struct profile *p)
             continue;
         }
         dump_thread(th.tid, th.name, th.asleep, th.syscall);
-        print_stack(p, th.tally);
+        print_stack(p, th.tally, opt);
     }
     return n;
 }
@@ -88,10 +90,8 @@ static void look_once(struct session *s, const struct loop *l)
             session_collect(s);
         session_tick(s);
     }
-    while (session_stopping(s) && clock_now_ns() < end) {
-        loop_wait(l, clock_now_ns() + DUMP_NS / 100);
-        session_collect(s);
-    }
+    uint64_t now = clock_now_ns();
+    session_end_stops(s, end > now ? end - now : 0);
     session_finish(s);
 }
 
@@ -133,7 +133,7 @@ static int dump(struct options *opt)
         loop_end(&loop);
         for (size_t i = 0; session_warning(s, i) && !opt->quiet; i++)
             say("%s", session_warning(s, i));
-        if (!print_threads(s, p)) {
+        if (!print_threads(s, p, &opt->report)) {
             say("no thread was seen: the target has ended, or its threads can't be listed");
             code = EXIT_NO_SAMPLES;
         }
@@ -147,24 +147,27 @@ static int dump(struct options *opt)
     return code;
 }
 
+static int dump_with(struct options *opt, int argc, char **argv)
+{
+    int code;
+    if (!options_parse(opt, argc, argv, OPTIONS_DUMP))
+        return EXIT_USAGE;
+    if (help_asked(opt, help_dump, &code))
+        return code;
+    opt->report.lines = true;
+    bool targets = opt->n_pids || opt->n_tids;
+    if (opt->replay && !targets && !opt->save)
+        return dump_replay(opt);
+    if (targets && !opt->replay)
+        return dump(opt);
+    say("want either -p PID or --replay FILE (see oxprof dump --help)");
+    return EXIT_USAGE;
+}
+
 int dump_main(int argc, char **argv)
 {
     struct options opt;
-    bool targets;
-    if (!options_parse(&opt, argc, argv, OPTIONS_DUMP))
-        return EXIT_USAGE;
-    if (opt.help || opt.version) {
-        if (opt.help)
-            help_dump(stdout);
-        else
-            version_print();
-        return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
-    }
-    targets = opt.n_pids || opt.n_tids;
-    if (opt.replay && !targets && !opt.save)
-        return dump_replay(&opt);
-    if (targets && !opt.replay)
-        return dump(&opt);
-    say("want either -p PID or --replay FILE (see oxprof dump --help)");
-    return EXIT_USAGE;
+    int code = dump_with(&opt, argc, argv);
+    options_release(&opt);
+    return code;
 }

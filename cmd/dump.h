@@ -6,7 +6,8 @@
 
 /* One thread's head line, and one line of its stack; what the target chose is escaped. */
 void dump_thread(pid_t tid, const char *name, bool asleep, int64_t nr);
-void dump_frame(const char *function, const char *module, const char *file, uint32_t line);
+/* place: "app", "app.c:7", or "" */
+void dump_frame(const char *function, const char *place);
 
 /* Shows a file of saved snapshots. */
 int dump_replay(const struct options *opt);

@@ -48,11 +48,11 @@ static void show_frame(struct replay *r, const struct mappings *maps, const stru
     char text[32], buf[256] = "";
     if (m && mapping_vaddr(map, addr, &vaddr) && r->named[m->id] &&
         symbols_find(r->symbols, r->named[m->id], vaddr, &symbol) == 0) {
-        dump_frame(symbol.name, module_short_name(m, buf, sizeof(buf)), "", 0);
+        dump_frame(symbol.name, module_short_name(m, buf, sizeof(buf)));
         return;
     }
     snprintf(text, sizeof(text), "0x%" PRIx64, vaddr);
-    dump_frame(text, m ? module_short_name(m, buf, sizeof(buf)) : "", "", 0);
+    dump_frame(text, m ? module_short_name(m, buf, sizeof(buf)) : "");
 }
 
 static void show_thread(struct replay *r, const struct snapfile_item *item)

@@ -22,7 +22,10 @@ static const char usage[] =
     "  -o, --output FILE     default: stdout     -f, --format text|tsv|folded\n"
     "      --sort self|total|name                -N, --top N          functions per block\n"
     "      --min-percent P   of the block            --threads        each thread apart\n"
-    "      --demangle full|simple|none               --full-paths     of source files\n"
+    "      --demangle full|simple|none               --full-paths     of files\n"
+    "      --focus RE        stacks that match       --ignore RE      stacks that don't\n"
+    "      --lines           functions by line       --addresses      and by address\n"
+    "      --no-inlines      callers count instead\n"
     "      --color auto|always|never             -q, --quiet  -v, --verbose\n"
     "  -h, --help            this text           -V, --version\n"
     "\n"
@@ -35,6 +38,7 @@ static const char usage[] =
 
 static const char dump_usage[] =
     "usage: oxprof dump -p PID [-t TID] [--capture auto|nostop] [--demangle full|simple|none]\n"
+    "                   [--addresses] [--no-inlines] [--full-paths]\n"
     "       oxprof dump -p PID --save FILE       keep the snapshots, for a bug report\n"
     "       oxprof dump --replay FILE            show the stacks of such a file\n"
     "\n"
@@ -53,6 +57,18 @@ void help_dump(FILE *out)
 void version_print(void)
 {
     printf("oxprof %s\n-perf -python -debuginfod\n", OX_VERSION);
+}
+
+bool help_asked(const struct options *opt, void (*help)(FILE *out), int *ret_code)
+{
+    if (!opt->help && !opt->version)
+        return false;
+    if (opt->help)
+        help(stdout);
+    else
+        version_print();
+    *ret_code = fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+    return true;
 }
 
 /* man(1) may be missing, or the page not installed. */

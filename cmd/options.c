@@ -147,6 +147,30 @@ static bool read_min_percent(struct options *opt, const char *value)
     return true;
 }
 
+static bool read_regex(const char *option, const char *value, regex_t *re, const regex_t **ret_re)
+{
+    char why[200];
+    if (*ret_re)
+        return bad(option, value, "it may be given once; to match either, use A|B");
+    int rc = regcomp(re, value, REG_EXTENDED | REG_NOSUB);
+    if (rc) {
+        regerror(rc, re, why, sizeof(why));
+        return bad(option, value, why);
+    }
+    *ret_re = re;
+    return true;
+}
+
+static bool read_focus(struct options *opt, const char *value)
+{
+    return read_regex("--focus", value, &opt->focus, &opt->report.focus);
+}
+
+static bool read_ignore(struct options *opt, const char *value)
+{
+    return read_regex("--ignore", value, &opt->ignore, &opt->report.ignore);
+}
+
 static bool read_demangle(struct options *opt, const char *value)
 {
     if (!strcmp(value, "full"))
@@ -194,6 +218,24 @@ static bool set_threads(struct options *opt, const char *value)
 {
     (void)value;
     return opt->report.threads = true;
+}
+
+static bool set_lines(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->report.lines = true;
+}
+
+static bool set_addresses(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->report.addresses = true;
+}
+
+static bool set_no_inlines(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->report.no_inlines = true;
 }
 
 static bool set_full_paths(struct options *opt, const char *value)
@@ -253,7 +295,12 @@ static const struct rule {
     {"min-percent", 0, true, OPTIONS_PRINT, read_min_percent},
     {"threads", 0, false, OPTIONS_PRINT, set_threads},
     {"demangle", 0, true, OPTIONS_PRINT | OPTIONS_DUMP, read_demangle},
-    {"full-paths", 0, false, OPTIONS_PRINT, set_full_paths},
+    {"focus", 0, true, OPTIONS_PRINT, read_focus},
+    {"ignore", 0, true, OPTIONS_PRINT, read_ignore},
+    {"lines", 0, false, OPTIONS_PRINT, set_lines},
+    {"addresses", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_addresses},
+    {"no-inlines", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_no_inlines},
+    {"full-paths", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_full_paths},
     {"save", 0, true, OPTIONS_DUMP, read_save},
     {"replay", 0, true, OPTIONS_DUMP, read_replay},
     {"help", 'h', false, 0, set_help},
@@ -319,6 +366,14 @@ static void set_defaults(struct options *opt)
                     .demangle = DEMANGLE_FULL},
         .report = {.version = OX_VERSION},
     };
+}
+
+void options_release(struct options *opt)
+{
+    if (opt->report.focus)
+        regfree(&opt->focus);
+    if (opt->report.ignore)
+        regfree(&opt->ignore);
 }
 
 bool options_parse(struct options *opt, int argc, char **argv, unsigned sets)

@@ -85,8 +85,8 @@ static int write_straight(const struct options *opt, const struct profile *p, re
     return rc;
 }
 
-int output_report(const struct options *opt, const struct profile *p, FILE *fallback,
-                  struct error *err)
+static int write_view(const struct options *opt, const struct profile *p, FILE *fallback,
+                      struct error *err)
 {
     report_writer *writer = writer_of(opt);
     int rc;
@@ -102,6 +102,16 @@ int output_report(const struct options *opt, const struct profile *p, FILE *fall
     else
         rc = write_beside(opt, p, writer);
     return rc < 0 ? failed(opt, rc, err) : 0;
+}
+
+int output_report(const struct options *opt, const struct profile *p, FILE *fallback,
+                  struct error *err)
+{
+    struct profile view;
+    report_view_init(&view, p, &opt->report);
+    int rc = write_view(opt, &view, fallback, err);
+    report_view_release(&view);
+    return rc;
 }
 
 int output_check(const struct options *opt, struct error *err)

@@ -15,6 +15,8 @@
 #include "cmd/progress.h"
 #include "target/proctext.h"
 
+enum { STOPS_NS = 100 * 1000 * 1000 }; /* how long a report waits for stops under way */
+
 /* One run of `oxprof -p` or `oxprof -- CMD`. */
 struct run {
     struct options opt;
@@ -95,27 +97,13 @@ static void prepare_terminal(struct options *opt)
     opt->report.height = opt->report.top ? 0 : size.ws_row;
 }
 
-/* Waits for the stops under way; false where one does not come. */
-static bool end_stops(struct run *r)
-{
-    struct timespec wait = clock_timespec(1000 * 1000);
-    sigset_t child;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    for (int i = 0; i < 100 && session_stopping(r->session); i++) {
-        sigtimedwait(&child, NULL, &wait);
-        session_collect(r->session);
-    }
-    return !session_stopping(r->session);
-}
-
 /* On SIGUSR1: the report so far, which must not mix with the command's output. */
 static void report_so_far(struct run *r)
 {
     struct error err;
     progress_clear(&r->progress);
     /* Naming and writing may take long: never with a thread of the target in hand. */
-    if (!end_stops(r))
+    if (!session_end_stops(r->session, STOPS_NS))
         say("no report now: a thread of the target is about to stop; try again");
     else if (output_report(&r->opt, session_profile(r->session), stderr, &err) < 0)
         say("%s", err.text);
@@ -123,7 +111,7 @@ static void report_so_far(struct run *r)
 
 static void toggle_pause(struct run *r)
 {
-    end_stops(r);
+    session_end_stops(r->session, STOPS_NS);
     if (session_paused(r->session))
         session_resume(r->session);
     else
@@ -136,7 +124,7 @@ static void toggle_pause(struct run *r)
  */
 static void suspend(struct run *r)
 {
-    end_stops(r);
+    session_end_stops(r->session, STOPS_NS);
     progress_clear(&r->progress);
     raise(SIGSTOP);
 }
@@ -358,20 +346,23 @@ static int run(struct run *r)
     return code;
 }
 
+static int sample_with(struct run *r, int argc, char **argv)
+{
+    int code;
+    if (!options_parse(&r->opt, argc, argv, OPTIONS_SAMPLE | OPTIONS_PRINT))
+        return EXIT_USAGE;
+    if (help_asked(&r->opt, help_print, &code))
+        return code;
+    if (check_usage(&r->opt) != EXIT_DONE)
+        return EXIT_USAGE;
+    prepare_terminal(&r->opt);
+    return run(r);
+}
+
 int sample_main(int argc, char **argv)
 {
     struct run r = {.launcher = {.go_fd = -1, .failed_fd = -1}};
-    if (!options_parse(&r.opt, argc, argv, OPTIONS_SAMPLE | OPTIONS_PRINT))
-        return EXIT_USAGE;
-    if (r.opt.help || r.opt.version) {
-        if (r.opt.help)
-            help_print(stdout);
-        else
-            version_print();
-        return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
-    }
-    if (check_usage(&r.opt) != EXIT_DONE)
-        return EXIT_USAGE;
-    prepare_terminal(&r.opt);
-    return run(&r);
+    int code = sample_with(&r, argc, argv);
+    options_release(&r.opt);
+    return code;
 }

@@ -250,7 +250,8 @@ Row = collections.namedtuple("Row", "thread block self total kind function")
 HEAD = re.compile(r"^# oxprof (?P<version>\S+): (?P<title>.*), (?P<threads>\d+) threads?, "
                   r"(?P<mode>[^,]+), (?P<rate>[\d.]+) Hz, (?P<seconds>[\d.]+) s$")
 SAMPLES = re.compile(r"^# (?P<samples>\d+) samples?: (?P<cpu>\d+) on CPU \((?P<busy>[\d.]+) CPUs "
-                     r"busy\)(?:, (?P<waiting>\d+) waiting)?; (?P<lost>\d+) lost"
+                     r"busy\)(?:, (?P<waiting>\d+) waiting)?"
+                     r"(?:, (?P<hidden>\d+) not shown \(--focus, --ignore\))?; (?P<lost>\d+) lost"
                      r"(?: \((?P<reasons>[^)]*)\))?; (?P<truncated>\d+) stacks? truncated"
                      r"(?:; (?P<missed>\d+) of (?P<ticks>\d+) ticks missed)?")
 COST = re.compile(r"^# cost: (?P<stops>\d+) stops?, (?P<mean>\S+) us mean, (?P<max>\S+) us max, "

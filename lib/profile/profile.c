@@ -40,11 +40,28 @@ static size_t limit_or(size_t wanted, size_t fallback)
     return limit < UINT32_MAX / 4 ? limit : UINT32_MAX / 4;
 }
 
+/* All frames begin with the line 0, which says nothing. */
+static const struct profile_frame nameless = {.kind = KIND_UNKNOWN, .n_lines = 1};
+
 static uint32_t add_frame(struct profile *p, const struct profile_frame *frame)
 {
     p->frames = mem_grow(p->frames, &p->frames_cap, p->n_frames + 1, sizeof(*p->frames));
     p->frames[p->n_frames] = *frame;
     return (uint32_t)p->n_frames++;
+}
+
+static uint32_t add_line(struct profile *p, const struct profile_line *line)
+{
+    p->lines = mem_grow(p->lines, &p->lines_cap, p->n_lines + 1, sizeof(*p->lines));
+    p->lines[p->n_lines] = *line;
+    return (uint32_t)p->n_lines++;
+}
+
+static uint32_t add_module(struct profile *p, const struct profile_module *module)
+{
+    p->modules = mem_grow(p->modules, &p->modules_cap, p->n_modules + 1, sizeof(*p->modules));
+    p->modules[p->n_modules] = *module;
+    return (uint32_t)p->n_modules++;
 }
 
 static uint32_t add_node(struct profile *p, uint32_t parent, uint32_t frame)
@@ -77,8 +94,11 @@ struct profile *profile_new(const struct profile_limits *limits)
     lookup_init(&p->by_node);
     lookup_init(&p->by_tally);
     p->other_thread = UINT32_MAX;
-    uint32_t other = intern_put(p->strings, "[other]");
-    add_frame(p, &(struct profile_frame){.kind = KIND_UNKNOWN, .function = other});
+    add_line(p, &(struct profile_line){0});
+    add_module(p, &(struct profile_module){0});
+    add_frame(p, &nameless);
+    profile_name(p, PROFILE_NO_FRAME, KIND_UNKNOWN, 0,
+                 &(struct profile_line){.function = intern_put(p->strings, "[other]")}, 1);
     add_node(p, 0, PROFILE_NO_FRAME);
     return p;
 }
@@ -88,6 +108,8 @@ void profile_free(struct profile *p)
     if (!p)
         return;
     free(p->frames);
+    free(p->lines);
+    free(p->modules);
     free(p->nodes);
     free(p->threads);
     free(p->tallies);
@@ -96,6 +118,7 @@ void profile_free(struct profile *p)
     lookup_release(&p->by_node);
     lookup_release(&p->by_tally);
     map_release(&p->by_thread);
+    map_release(&p->by_module);
     free(p);
 }
 
@@ -108,10 +131,47 @@ uint32_t profile_frame(struct profile *p, uint64_t space, uint64_t address)
     /* One more than the limit: the reserved frame is not the adder's. */
     if (p->n_frames > p->limits.frames)
         return PROFILE_NO_FRAME;
-    uint32_t frame = add_frame(
-        p, &(struct profile_frame){.space = space, .address = address, .kind = KIND_UNKNOWN});
+    uint32_t frame = add_frame(p, &nameless);
+    p->frames[frame].space = space;
+    p->frames[frame].address = address;
     lookup_put(&p->by_frame, hash, frame);
     return frame;
+}
+
+uint32_t profile_module(struct profile *p, const char *path, const char *name, const char *build_id)
+{
+    struct profile_module m = {.path = intern_put(p->strings, path),
+                               .name = intern_put(p->strings, name),
+                               .build_id = intern_put(p->strings, build_id)};
+    const uint64_t *known = map_find(&p->by_module, m.path, m.build_id);
+    if (known)
+        return (uint32_t)*known;
+    uint32_t module = add_module(p, &m);
+    map_put(&p->by_module, m.path, m.build_id, module);
+    return module;
+}
+
+void profile_name(struct profile *p, uint32_t frame, enum frame_kind kind, uint32_t module,
+                  const struct profile_line *lines, size_t n)
+{
+    struct profile_frame *f = &p->frames[frame];
+    f->kind = kind;
+    f->module = module;
+    bool fits = f->first_line && f->n_lines >= n;
+    if (!fits && p->n_lines + n > PROFILE_LINES_MAX) {
+        p->names_folded++;
+        return;
+    }
+    uint32_t at = f->first_line;
+    if (!fits)
+        for (size_t i = 0; i < n; i++) {
+            uint32_t line = add_line(p, &lines[i]);
+            at = i ? at : line;
+        }
+    else
+        memcpy(&p->lines[at], lines, n * sizeof(*lines));
+    f->first_line = at;
+    f->n_lines = (uint32_t)n;
 }
 
 static uint32_t other_thread(struct profile *p)

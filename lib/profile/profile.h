@@ -20,12 +20,13 @@
  */
 
 /*
- * 200 MiB when all are full: 48 bytes for each frame, 8 for each node, 24 for each tally, 16 more
- * each to find it by; and the strings.
+ * 250 MiB when all are full: 32 bytes for each frame, 20 for each line, 8 for each node, 24 for
+ * each tally, 16 more each to find it by; and the strings.
  */
 enum {
     PROFILE_NODES_MAX = 1 << 20,   /* of the trie; as many tallies */
     PROFILE_FRAMES_MAX = 1 << 20,  /* places in code */
+    PROFILE_LINES_MAX = 3 << 20,   /* names of frames */
     PROFILE_THREADS_MAX = 1 << 16, /* told apart: ended ones too */
     PROFILE_STRING_BYTES_MAX = 64 << 20,
 };
@@ -40,17 +41,30 @@ enum frame_kind { KIND_NATIVE, KIND_PYTHON, KIND_JIT, KIND_KERNEL, KIND_UNKNOWN,
 /* "native", "python", "jit", "kernel", "unknown" */
 const char *frame_kind_name(enum frame_kind kind);
 
-/* A place in code, named after the sampling. Strings are numbers in profile->strings. */
+/* One of the functions that a place in code belongs to: with inlined ones there are several.
+ * Strings are numbers in profile->strings, 0 where not known. */
+struct profile_line {
+    uint32_t function;     /* "crunch", "0x3f1a", "[futex]", "unknown" */
+    uint32_t linkage_name; /* mangled */
+    uint32_t file, line;   /* of the place; where a function was inlined, of its call */
+    uint32_t start_line;   /* where the function begins */
+};
+
+/* The file that code was loaded from. */
+struct profile_module {
+    uint32_t path;     /* "/usr/lib/libc.so.6", as the target sees it */
+    uint32_t name;     /* "libc.so.6" */
+    uint32_t build_id; /* hexadecimal; "" where it has none */
+};
+
+/* A place in code, named after the sampling. */
 struct profile_frame {
     uint64_t space;   /* the adder's key: which module, or which process's JIT code */
     uint64_t address; /* the adder's key: the address within it */
-    /* what it is called; several frames may have the same */
     enum frame_kind kind;
-    uint32_t function;     /* "crunch", "0x3f1a", "[futex]", "unknown" */
-    uint32_t linkage_name; /* mangled; may be 0 */
-    uint32_t module;       /* "app", "libc.so.6"; 0 where there is none */
-    uint32_t file;         /* source file; 0 where not known */
-    uint32_t line;         /* 0 where not known */
+    uint32_t module;     /* index of a profile_module; 0: none */
+    uint32_t first_line; /* in profile->lines: the innermost inlined function first */
+    uint32_t n_lines;    /* at least 1 */
 };
 
 struct profile_node {
@@ -105,13 +119,16 @@ struct profile_limits {
 struct profile {
     /* owned arrays */
     struct profile_frame *frames;
+    struct profile_line *lines;
+    struct profile_module *modules;
     struct profile_node *nodes;
     struct profile_thread *threads;
     struct profile_tally *tallies;
+    size_t n_lines, lines_cap, n_modules, modules_cap;
     size_t n_frames, frames_cap, n_nodes, nodes_cap, n_threads, threads_cap, n_tallies, tallies_cap;
     struct intern *strings; /* owned */
     struct lookup by_frame, by_node, by_tally;
-    struct map by_thread;
+    struct map by_thread, by_module;
     struct profile_limits limits;
     uint32_t other_thread; /* index of "[other]"; UINT32_MAX until a limit asks for it */
 
@@ -126,6 +143,7 @@ struct profile {
     uint64_t truncated;    /* samples whose stack did not reach its thread's first function */
     uint64_t folded;       /* samples whose stack a limit cut: SELF fell on a caller */
     uint64_t unattributed; /* samples that a limit put under the thread "[other]" */
+    uint64_t hidden;       /* of a view: samples that its filter left out */
     /* of the adder's limits, since the beginning */
     uint64_t modules_folded; /* mappings that came under the module "[other]" */
     uint64_t tables_cut;     /* symbol tables that were not read to their end */
@@ -143,6 +161,15 @@ void profile_free(struct profile *p);
  * the limit.
  */
 uint32_t profile_frame(struct profile *p, uint64_t space, uint64_t address);
+
+/* Index of the module, added if new; never 0. */
+uint32_t profile_module(struct profile *p, const char *path, const char *name,
+                        const char *build_id);
+
+/* Says what a frame is called, in n > 0 lines that are copied. It may be said again. Past
+ * PROFILE_LINES_MAX the frame stays nameless, and counts under names_folded. */
+void profile_name(struct profile *p, uint32_t frame, enum frame_kind kind, uint32_t module,
+                  const struct profile_line *lines, size_t n);
 
 /* The thread with these numbers, added if new. Renames it if the name has changed. */
 uint32_t profile_thread(struct profile *p, pid_t pid, pid_t tid, const char *name);

@@ -36,8 +36,9 @@ struct place {
 
 struct fold {
     const struct profile *p;
+    const struct report_options *opt;
     struct intern *labels;   /* owned */
-    uint32_t *label_of;      /* owned; by frame */
+    uint32_t *label_of;      /* owned; by line */
     struct fold_node *nodes; /* owned */
     size_t n_nodes, nodes_cap;
     struct lookup by_label; /* a child by its parent and label */
@@ -75,13 +76,13 @@ static uint32_t put_label(struct fold *f, char *text)
     return label;
 }
 
-static uint32_t frame_label(struct fold *f, const struct profile_frame *frame)
+static uint32_t line_label(struct fold *f, const struct profile_frame *frame, uint32_t line)
 {
-    OX_FREE char *function = report_function(f->p, frame->function, NULL);
-    if (frame->kind != KIND_PYTHON || !frame->file)
-        return put_label(f, OX_TAKE(function));
-    OX_FREE char *file = report_escaped(f->p, frame->file, NULL);
-    return put_label(f, mem_printf("%s (%s:%" PRIu32 ")", function, file, frame->line));
+    struct report_row row = report_row_of(f->p, f->opt, frame, line);
+    OX_FREE char *function = report_function(f->p, row.function, NULL);
+    bool placed = f->opt->lines || f->opt->addresses || row.kind == KIND_PYTHON;
+    OX_FREE char *place = placed ? report_place(f->p, f->opt, &row) : mem_strdup("");
+    return put_label(f, *place ? mem_printf("%s (%s)", function, place) : OX_TAKE(function));
 }
 
 static uint32_t child_of(struct fold *f, uint32_t parent, uint32_t label)
@@ -128,6 +129,15 @@ static void add_roots(struct fold *f)
     }
 }
 
+/* The place of a frame below `at`: the functions inlined in it stand one below the other. */
+static uint32_t frame_place(struct fold *f, uint32_t at, uint32_t frame)
+{
+    struct shown_lines shown = report_lines(f->p, f->opt, frame);
+    for (uint32_t line = shown.end; line-- > shown.first;)
+        at = child_of(f, at, f->label_of[line]);
+    return at;
+}
+
 /* Where the stack of a profile's node stands, below the process's own root. */
 static uint32_t place_of(struct fold *f, uint32_t root, uint32_t node)
 {
@@ -139,7 +149,7 @@ static uint32_t place_of(struct fold *f, uint32_t root, uint32_t node)
     uint32_t at = node ? f->places[node].at : root;
     while (f->path.n) {
         node = f->path.items[--f->path.n];
-        at = child_of(f, at, f->label_of[f->p->nodes[node].frame]);
+        at = frame_place(f, at, f->p->nodes[node].frame);
         f->places[node] = (struct place){.root = root, .at = at};
     }
     return at;
@@ -155,20 +165,29 @@ static void add_stacks(struct fold *f)
         const uint64_t *root = map_find(&f->roots, (uint64_t)p->threads[t->thread].pid, 0);
         uint32_t at = place_of(f, root ? (uint32_t)*root : 0, t->node);
         if (!t->node)
-            at = child_of(f, at, f->label_of[PROFILE_NO_FRAME]);
+            at = frame_place(f, at, PROFILE_NO_FRAME);
         f->nodes[at].hits += t->hits;
     }
 }
 
-static void fold_init(struct fold *f, const struct profile *p)
+static void label_lines(struct fold *f)
 {
-    *f = (struct fold){.p = p, .labels = intern_new(SIZE_MAX)};
+    const struct profile *p = f->p;
+    f->label_of = mem_alloc(p->n_lines * sizeof(*f->label_of));
+    for (uint32_t i = 0; i < p->n_frames; i++) {
+        struct shown_lines shown = report_lines(p, f->opt, i);
+        for (uint32_t line = shown.first; line < shown.end; line++)
+            f->label_of[line] = line_label(f, &p->frames[i], line);
+    }
+}
+
+static void fold_init(struct fold *f, const struct profile *p, const struct report_options *opt)
+{
+    *f = (struct fold){.p = p, .opt = opt, .labels = intern_new(SIZE_MAX)};
     lookup_init(&f->by_label);
     f->nodes = mem_grow(NULL, &f->nodes_cap, 1, sizeof(*f->nodes));
     f->nodes[f->n_nodes++] = (struct fold_node){0};
-    f->label_of = mem_alloc(p->n_frames * sizeof(*f->label_of));
-    for (size_t i = 0; i < p->n_frames; i++)
-        f->label_of[i] = frame_label(f, &p->frames[i]);
+    label_lines(f);
     f->places = mem_alloc(p->n_nodes * sizeof(*f->places));
     add_roots(f);
     add_stacks(f);
@@ -254,10 +273,9 @@ static void write_line(struct fold *f, uint32_t leaf, FILE *out)
 
 int report_folded(const struct profile *p, const struct report_options *opt, FILE *out)
 {
-    (void)opt;
     struct fold f;
     struct fold_items todo = {0};
-    fold_init(&f, p);
+    fold_init(&f, p, opt);
     push_children(&f, &todo, 0);
     while (todo.n && !ferror(out)) {
         struct fold_item item = todo.items[--todo.n];

@@ -2,6 +2,7 @@
 #ifndef REPORT_REPORT_H
 #define REPORT_REPORT_H
 
+#include <regex.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,9 +14,13 @@ enum report_sort { SORT_SELF, SORT_TOTAL, SORT_NAME };
 
 struct report_options {
     enum report_sort sort;
-    size_t top;         /* functions per block; 0: all */
-    double min_percent; /* of the block's samples, by TOTAL; 0: all */
-    bool threads;       /* blocks (text) and rows (tsv) per thread */
+    size_t top;                    /* functions per block; 0: all */
+    double min_percent;            /* of the block's samples, by TOTAL; 0: all */
+    bool threads;                  /* blocks (text) and rows (tsv) per thread */
+    bool lines;                    /* functions apart by the line that was running */
+    bool addresses;                /* and by the address */
+    bool no_inlines;               /* inlined functions count as the one that they are part of */
+    const regex_t *focus, *ignore; /* borrowed; NULL: none. See report_view_init(). */
     bool full_paths;
     bool color;
     size_t width;        /* columns to cut lines to; 0: never cut */
@@ -23,9 +28,21 @@ struct report_options {
     const char *version; /* of the program, for the head; never NULL */
 };
 
+/*
+ * The profile with only those stacks that have the focus, and nothing to ignore, in the name,
+ * module or source file of any function. Shares all but the tallies with p, which must outlive it,
+ * and must not be changed meanwhile.
+ */
+void report_view_init(struct profile *ret_view, const struct profile *p,
+                      const struct report_options *opt);
+void report_view_release(struct profile *view);
+
 /* One row: a function in one state, and in one thread where rows are per thread. */
 struct report_row {
-    uint32_t function, module, file, line; /* strings of the profile */
+    uint32_t function, file; /* strings of the profile */
+    uint32_t module;         /* the same: its name, or its path */
+    uint32_t line;           /* where the function begins; with opt->lines, the one that ran */
+    uint64_t address;        /* with opt->addresses, in the module */
     enum frame_kind kind;
     uint64_t self, total;
 };
@@ -40,16 +57,18 @@ struct report_table {
  * thread: index of a profile_thread, or UINT32_MAX for all. Rows are merged by kind, function and
  * module; those without a module, such as Python's, by kind, function, file and line. Where merged
  * frames differ in their file or line, the row has none.
- * Recursion counts once: a stack main > f > f with 3 hits gives f SELF 3, TOTAL 3.
+ * Recursion counts once: a stack main > f > f with 3 hits gives f SELF 3, TOTAL 3. So do inlined
+ * functions: where main has f inlined, the same hits give f SELF 3 TOTAL 3, main SELF 0 TOTAL 3.
  */
-void report_table_make(const struct profile *p, enum profile_state state, uint32_t thread,
-                       enum report_sort sort, struct report_table *ret_table);
+void report_table_make(const struct profile *p, const struct report_options *opt,
+                       enum profile_state state, uint32_t thread, struct report_table *ret_table);
 void report_table_release(struct report_table *t);
 
 /*
  * Writers: 0, or -EIO where the stream has failed (errno says why). They flush.
  * folded writes plain stacks: both states of a stack in one line, Python frames as
- * "name (file:line)", all others as the function alone. Where the samples are of several processes
+ * "name (file:line)", all others as the function alone (with opt->lines or opt->addresses as in the
+ * text). Where the samples are of several processes
  * each stack begins with "name (pid N)".
  */
 int report_text(const struct profile *p, const struct report_options *opt, FILE *out);

@@ -2,6 +2,7 @@
 #include "report/table.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,50 +10,80 @@
 #include "base/lookup.h"
 #include "base/mem.h"
 
-static void merge_source(struct report_row *row, const struct profile_frame *f)
+struct shown_lines report_lines(const struct profile *p, const struct report_options *opt,
+                                uint32_t frame)
 {
-    if (row->file != f->file)
+    const struct profile_frame *f = &p->frames[frame];
+    uint32_t end = f->first_line + f->n_lines;
+    return (struct shown_lines){.first = opt->no_inlines ? end - 1 : f->first_line, .end = end};
+}
+
+struct report_row report_row_of(const struct profile *p, const struct report_options *opt,
+                                const struct profile_frame *f, uint32_t line)
+{
+    const struct profile_line *l = &p->lines[line];
+    const struct profile_module *m = &p->modules[f->module];
+    return (struct report_row){.function = l->function,
+                               .module = opt->full_paths ? m->path : m->name,
+                               .kind = f->kind,
+                               .file = l->file,
+                               .line = opt->lines ? l->line : l->start_line,
+                               .address = opt->addresses && line ? f->address : 0};
+}
+
+static void merge_source(struct report_row *row, const struct report_row *other)
+{
+    if (row->file != other->file)
         row->file = row->line = 0;
-    else if (row->line != f->line)
+    else if (row->line != other->line)
         row->line = 0;
 }
 
 /* Without a module it is the place in the source that tells two functions apart. */
-static bool same_function(const struct tab_function *known, const struct profile_frame *f)
+static bool by_source(const struct tabulation *t, const struct report_row *row)
 {
-    bool same = known->row.function == f->function && known->row.kind == f->kind &&
-                known->row.module == f->module;
-    return same && (f->module || (known->row.file == f->file && known->row.line == f->line));
+    return t->opt->lines || !row->module;
+}
+
+static bool same_row(const struct tabulation *t, const struct report_row *a,
+                     const struct report_row *b)
+{
+    return a->function == b->function && a->kind == b->kind && a->module == b->module &&
+           a->address == b->address &&
+           (!by_source(t, a) || (a->file == b->file && a->line == b->line));
 }
 
 static uint32_t function_of(struct tabulation *t, struct lookup *known,
-                            const struct profile_frame *f)
+                            const struct report_row *row)
 {
-    uint64_t place = f->module ? f->module : (uint64_t)f->line << 32 | f->file;
-    uint32_t hash = lookup_hash(known, (uint64_t)f->function << 3 | f->kind, place), at;
+    uint64_t source = by_source(t, row) ? (uint64_t)row->line << 32 | row->file : 0;
+    uint64_t name = (uint64_t)row->function << 32 | (uint64_t)row->module << 3 | row->kind;
+    uint32_t hash = lookup_hash(known, name, source ^ row->address), at;
     for (size_t pos = 0; (at = lookup_next(known, hash, &pos)) != LOOKUP_NONE;) {
-        if (!same_function(&t->functions[at], f))
+        if (!same_row(t, &t->functions[at].row, row))
             continue;
-        merge_source(&t->functions[at].row, f);
+        merge_source(&t->functions[at].row, row);
         return at;
     }
-    t->functions[t->n_functions] = (struct tab_function){.row = {.function = f->function,
-                                                                 .module = f->module,
-                                                                 .kind = f->kind,
-                                                                 .file = f->file,
-                                                                 .line = f->line}};
+    t->functions[t->n_functions] = (struct tab_function){.row = *row};
     lookup_put(known, hash, (uint32_t)t->n_functions);
     return (uint32_t)t->n_functions++;
 }
 
 static void merge_functions(struct tabulation *t)
 {
+    const struct profile *p = t->p;
     struct lookup known;
     lookup_init(&known);
-    t->functions = mem_alloc(t->p->n_frames * sizeof(*t->functions)); /* as many at most */
-    t->function_of = mem_alloc(t->p->n_frames * sizeof(*t->function_of));
-    for (size_t i = 0; i < t->p->n_frames; i++)
-        t->function_of[i] = function_of(t, &known, &t->p->frames[i]);
+    t->functions = mem_alloc(p->n_lines * sizeof(*t->functions)); /* as many at most */
+    t->function_of = mem_alloc(p->n_lines * sizeof(*t->function_of));
+    for (uint32_t i = 0; i < p->n_frames; i++) {
+        struct shown_lines shown = report_lines(p, t->opt, i);
+        for (uint32_t line = shown.first; line < shown.end; line++) {
+            struct report_row row = report_row_of(p, t->opt, &p->frames[i], line);
+            t->function_of[line] = function_of(t, &known, &row);
+        }
+    }
     lookup_release(&known);
     t->touched = mem_alloc(t->n_functions * sizeof(*t->touched));
 }
@@ -108,9 +139,10 @@ static void list_threads(struct tabulation *t)
     qsort_r(t->threads, t->n_threads, sizeof(*t->threads), compare_threads, (void *)p);
 }
 
-void tabulation_init(struct tabulation *t, const struct profile *p)
+void tabulation_init(struct tabulation *t, const struct profile *p,
+                     const struct report_options *opt)
 {
-    *t = (struct tabulation){.p = p};
+    *t = (struct tabulation){.p = p, .opt = opt};
     merge_functions(t);
     group_by_thread(t);
     list_threads(t);
@@ -127,20 +159,29 @@ void tabulation_release(struct tabulation *t)
     *t = (struct tabulation){0};
 }
 
+static size_t count_line(struct tabulation *t, uint32_t line, uint64_t hits, size_t n_touched)
+{
+    uint32_t id = t->function_of[line];
+    struct tab_function *f = &t->functions[id];
+    if (f->seen <= t->stacks_before)
+        t->touched[n_touched++] = id;
+    if (f->seen != t->stacks)
+        f->row.total += hits;
+    f->seen = t->stacks;
+    return n_touched;
+}
+
 static size_t count_stack(struct tabulation *t, const struct profile_tally *tally, size_t n_touched)
 {
     const struct profile_node *nodes = t->p->nodes;
-    uint64_t stack = ++t->stacks;
     uint32_t node = tally->node;
-    t->functions[t->function_of[nodes[node].frame]].row.self += tally->hits;
+    struct shown_lines leaf = report_lines(t->p, t->opt, nodes[node].frame);
+    t->stacks++;
+    t->functions[t->function_of[leaf.first]].row.self += tally->hits;
     do {
-        uint32_t id = t->function_of[nodes[node].frame];
-        struct tab_function *f = &t->functions[id];
-        if (f->seen <= t->stacks_before)
-            t->touched[n_touched++] = id;
-        if (f->seen != stack)
-            f->row.total += tally->hits;
-        f->seen = stack;
+        struct shown_lines shown = report_lines(t->p, t->opt, nodes[node].frame);
+        for (uint32_t line = shown.first; line < shown.end; line++)
+            n_touched = count_line(t, line, tally->hits, n_touched);
         node = nodes[node].parent;
     } while (node);
     return n_touched;
@@ -166,6 +207,8 @@ static int compare_names(const struct profile *p, const struct report_row *a,
         order = compare_strings(p, a->file, b->file);
     if (!order)
         order = compare_u64(a->line, b->line);
+    if (!order)
+        order = compare_u64(a->address, b->address);
     return order ? order : compare_u64(a->kind, b->kind);
 }
 
@@ -193,7 +236,7 @@ static void take_rows(struct tabulation *t, size_t n_touched, struct report_tabl
 }
 
 void tabulation_table(struct tabulation *t, enum profile_state state, uint32_t thread,
-                      enum report_sort sort, struct report_table *ret_table)
+                      struct report_table *ret_table)
 {
     bool all = thread == UINT32_MAX;
     size_t first = all ? 0 : t->group[thread];
@@ -209,17 +252,17 @@ void tabulation_table(struct tabulation *t, enum profile_state state, uint32_t t
         n_touched = count_stack(t, tally, n_touched);
     }
     take_rows(t, n_touched, &table);
-    struct row_order order = {.p = t->p, .sort = sort};
+    struct row_order order = {.p = t->p, .sort = t->opt->sort};
     qsort_r(table.rows, table.n, sizeof(*table.rows), compare_rows, &order);
     *ret_table = table;
 }
 
-void report_table_make(const struct profile *p, enum profile_state state, uint32_t thread,
-                       enum report_sort sort, struct report_table *ret_table)
+void report_table_make(const struct profile *p, const struct report_options *opt,
+                       enum profile_state state, uint32_t thread, struct report_table *ret_table)
 {
     struct tabulation t;
-    tabulation_init(&t, p);
-    tabulation_table(&t, state, thread, sort, ret_table);
+    tabulation_init(&t, p, opt);
+    tabulation_table(&t, state, thread, ret_table);
     tabulation_release(&t);
 }
 
@@ -264,6 +307,35 @@ char *report_function(const struct profile *p, uint32_t function, const char *ex
     if (!*intern_get(p->strings, function))
         return mem_strdup("[unknown]");
     return report_escaped(p, function, extra);
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+/* Python has nothing but its files to tell modules by. */
+static char *file_of(const struct profile *p, const struct report_options *opt,
+                     const struct report_row *row)
+{
+    OX_FREE char *path = report_escaped(p, row->file, NULL);
+    bool whole = opt->full_paths || row->kind == KIND_PYTHON;
+    const char *shown = whole ? path : base_name(path);
+    return row->line ? mem_printf("%s:%" PRIu32, shown, row->line) : mem_strdup(shown);
+}
+
+char *report_place(const struct profile *p, const struct report_options *opt,
+                   const struct report_row *row)
+{
+    bool source = row->file && (opt->lines || !row->module);
+    OX_FREE char *module = report_escaped(p, row->module, NULL);
+    OX_FREE char *file = source ? file_of(p, opt, row) : mem_strdup("");
+    if (opt->addresses && *module)
+        return mem_printf("%s%s%s+0x%" PRIx64, file, source ? ", " : "", module, row->address);
+    if (source)
+        return OX_TAKE(file);
+    return OX_TAKE(module);
 }
 
 int report_finish(FILE *out)

@@ -20,9 +20,10 @@ struct tab_thread {
 
 struct tabulation {
     const struct profile *p;
+    const struct report_options *opt;
     struct tab_function *functions; /* owned, as are the arrays below */
     size_t n_functions;
-    uint32_t *function_of;      /* by frame */
+    uint32_t *function_of;      /* by line */
     uint32_t *touched;          /* functions that the table at work has met */
     uint32_t *by_thread;        /* indices of the tallies that have hits, grouped */
     size_t *group;              /* thread t has by_thread[group[t]] up to group[t + 1] */
@@ -31,13 +32,25 @@ struct tabulation {
     uint64_t stacks, stacks_before; /* counted so far, and before the table at work */
 };
 
-/* p is borrowed and must not change meanwhile. */
-void tabulation_init(struct tabulation *t, const struct profile *p);
+/* p and opt are borrowed and must not change meanwhile. */
+void tabulation_init(struct tabulation *t, const struct profile *p,
+                     const struct report_options *opt);
 void tabulation_release(struct tabulation *t);
 
 /* As report_table_make(). */
 void tabulation_table(struct tabulation *t, enum profile_state state, uint32_t thread,
-                      enum report_sort sort, struct report_table *ret_table);
+                      struct report_table *ret_table);
+
+/* The lines of a frame that the options show: places in p->lines, the innermost first. */
+struct shown_lines {
+    uint32_t first, end;
+};
+struct shown_lines report_lines(const struct profile *p, const struct report_options *opt,
+                                uint32_t frame);
+
+/* The row that a frame's line belongs to, with nothing counted. */
+struct report_row report_row_of(const struct profile *p, const struct report_options *opt,
+                                const struct profile_frame *f, uint32_t line);
 
 /* Rows that a limit of the options leaves out. */
 struct omitted {
@@ -52,6 +65,11 @@ struct omitted report_table_limit(struct report_table *table, const struct repor
 /* Owned by the caller. "[unknown]" for a function without a name. */
 char *report_escaped(const struct profile *p, uint32_t string, const char *extra);
 char *report_function(const struct profile *p, uint32_t function, const char *extra);
+
+/* "app", "/srv/app.py:22", "app.c:7, app+0x3f1a": what stands in brackets behind a function. Owned
+ * by the caller; "" where nothing is known. */
+char *report_place(const struct profile *p, const struct report_options *opt,
+                   const struct report_row *row);
 
 /* Flushes; -EIO where the stream has failed. */
 int report_finish(FILE *out);

@@ -110,6 +110,8 @@ static void put_samples(struct text *t)
         number_fixed(p->interval_ns, cpu, p->duration_ns, 2).text);
     if (has_block(t, PROFILE_WAIT))
         put(t, ", %" PRIu64 " waiting", wait);
+    if (p->hidden)
+        put(t, ", %" PRIu64 " not shown (--focus, --ignore)", p->hidden);
     put_losses(t);
     put(t, "; ");
     put_count(t, p->truncated, "stack");
@@ -137,15 +139,11 @@ static void put_cost(struct text *t)
     end_line(t);
 }
 
-static char *label_of(const struct profile *p, const struct report_row *row)
+static char *label_of(const struct text *t, const struct report_row *row)
 {
-    OX_FREE char *function = report_function(p, row->function, NULL);
-    OX_FREE char *place = report_escaped(p, row->file ? row->file : row->module, NULL);
-    if (!*place)
-        return OX_TAKE(function);
-    if (row->file && row->line)
-        return mem_printf("%s (%s:%" PRIu32 ")", function, place, row->line);
-    return mem_printf("%s (%s)", function, place);
+    OX_FREE char *function = report_function(t->tab.p, row->function, NULL);
+    OX_FREE char *place = report_place(t->tab.p, t->opt, row);
+    return *place ? mem_printf("%s (%s)", function, place) : OX_TAKE(function);
 }
 
 /* CJK, emoji and their like take two columns; all from Hangul on is taken for such, save the
@@ -209,7 +207,7 @@ static struct widths widths_of(const struct report_table *table)
 static void put_row(struct text *t, const struct report_row *row, uint64_t samples,
                     const struct widths *w)
 {
-    OX_FREE char *label = label_of(t->tab.p, row);
+    OX_FREE char *label = label_of(t, row);
     put(t, "%*" PRIu64 "  %6s  %*" PRIu64 "  %6s  %-*s  ", w->self, row->self,
         number_fixed(100, row->self, samples, 2).text, w->total, row->total,
         number_fixed(100, row->total, samples, 2).text, w->kind, frame_kind_name(row->kind));
@@ -311,7 +309,7 @@ static void put_view(struct text *t, uint32_t thread, size_t lines)
     for (unsigned i = 0; i < PROFILE_STATES; i++) {
         struct block *b = &blocks[i];
         b->present = has_block(t, (enum profile_state)i);
-        tabulation_table(&t->tab, (enum profile_state)i, thread, t->opt->sort, &b->table);
+        tabulation_table(&t->tab, (enum profile_state)i, thread, &b->table);
         b->omitted = report_table_limit(&b->table, t->opt);
     }
     share_screen(blocks, lines);
@@ -382,7 +380,7 @@ static void put_threads(struct text *t)
 int report_text(const struct profile *p, const struct report_options *opt, FILE *out)
 {
     struct text t = {.opt = opt, .out = out};
-    tabulation_init(&t.tab, p);
+    tabulation_init(&t.tab, p, opt);
     for (unsigned i = 0; i < PROFILE_STATES; i++)
         t.samples[i] = profile_samples(p, (enum profile_state)i);
     put_target(&t);

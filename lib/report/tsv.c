@@ -9,7 +9,9 @@ static void write_row(const struct profile *p, const char *state, const struct r
 {
     /* The backslash too, so that an escaped character reads differently from its spelling. */
     OX_FREE char *function = report_function(p, row->function, "\\");
-    OX_FREE char *module = report_escaped(p, row->module, "\\");
+    OX_FREE char *name = report_escaped(p, row->module, "\\");
+    OX_FREE char *module =
+        row->address ? mem_printf("%s+0x%" PRIx64, name, row->address) : mem_strdup(name);
     OX_FREE char *file = report_escaped(p, row->file, "\\");
     OX_FREE char *line = row->line ? mem_printf("%" PRIu32, row->line) : mem_strdup("");
     fprintf(out, "%s\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\t%s\t%s\t%s\t%s\n", state, row->self,
@@ -23,7 +25,7 @@ static void write_tables(struct tabulation *t, const struct report_options *opt,
         [PROFILE_CPU] = "cpu", [PROFILE_WAIT] = "wait"};
     for (unsigned state = 0; state < PROFILE_STATES; state++) {
         struct report_table table;
-        tabulation_table(t, (enum profile_state)state, thread, opt->sort, &table);
+        tabulation_table(t, (enum profile_state)state, thread, &table);
         report_table_limit(&table, opt);
         for (size_t i = 0; i < table.n; i++)
             write_row(t->p, names[state], &table.rows[i], tid, out);
@@ -34,7 +36,7 @@ static void write_tables(struct tabulation *t, const struct report_options *opt,
 int report_tsv(const struct profile *p, const struct report_options *opt, FILE *out)
 {
     struct tabulation t;
-    tabulation_init(&t, p);
+    tabulation_init(&t, p, opt);
     fputs("state\tself\ttotal\tkind\tfunction\tmodule\tfile\tline\ttid\n", out);
     if (!opt->threads)
         write_tables(&t, opt, UINT32_MAX, "", out);

@@ -52,26 +52,26 @@ void naming_keep_perfmap(struct session *s, struct target *t)
     t->perfmap = perfmap_parse(text, n);
 }
 
-static void name_special(struct session *s, struct profile_frame *f)
+static void name_plainly(struct session *s, uint32_t frame, enum frame_kind kind, uint32_t module,
+                         const char *function)
 {
-    f->kind = KIND_UNKNOWN;
-    f->function = put(s, f->address == SPECIAL_UNWIND_FAILED ? "[unwind failed]" : "[not stopped]");
+    struct profile_line line = {.function = put(s, function)};
+    profile_name(s->profile, frame, kind, module, &line, 1);
 }
 
-static void name_in_module(struct session *s, struct profile_frame *f)
+static uint32_t module_of(struct session *s, const struct module *m)
 {
-    struct module *m = s->modules.items[OX_SPACE_NUMBER(f->space)];
-    struct symbol symbol;
-    char text[300], buf[256];
-    f->kind = KIND_NATIVE;
-    f->module = put(s, module_short_name(m, buf, sizeof(buf)));
-    if (symbols_find(s->symbols, m, f->address, &symbol) == 0) {
-        f->function = put(s, symbol.name);
-        f->linkage_name = put(s, symbol.linkage_name);
-        return;
-    }
+    char name[256], build_id[2 * MODULE_BUILD_ID_MAX + 1];
+    module_build_id_hex(m, build_id, sizeof(build_id));
+    return profile_module(s->profile, m->path, module_short_name(m, name, sizeof(name)), build_id);
+}
+
+static void name_unknown(struct session *s, uint32_t frame, struct module *m)
+{
+    const struct profile_frame *f = &s->profile->frames[frame];
     int64_t nr = OX_SPACE_CALL_OF(f->space);
     const char *call = nr >= 0 ? syscall_name(nr) : NULL;
+    char text[64];
     uint64_t start = f->address;
     /* Not each sampled address for itself: a function's samples belong together. */
     unwinder_function_start(s->functions, m, f->address, &start);
@@ -79,32 +79,53 @@ static void name_in_module(struct session *s, struct profile_frame *f)
         snprintf(text, sizeof(text), "[%s]", call);
     else
         snprintf(text, sizeof(text), "0x%" PRIx64, start);
-    f->function = put(s, text);
+    name_plainly(s, frame, KIND_NATIVE, module_of(s, m), text);
 }
 
-static void name_jit(struct session *s, struct profile_frame *f)
+static void name_in_module(struct session *s, uint32_t frame)
 {
+    const struct profile_frame *f = &s->profile->frames[frame];
+    struct module *m = s->modules.items[OX_SPACE_NUMBER(f->space)];
+    struct symbol_line found[SYMBOL_LINES_MAX];
+    struct profile_line lines[SYMBOL_LINES_MAX];
+    int n = symbols_lines(s->symbols, m, f->address, found);
+    if (n <= 0) {
+        name_unknown(s, frame, m);
+        return;
+    }
+    for (int i = 0; i < n; i++)
+        lines[i] = (struct profile_line){.function = put(s, found[i].name),
+                                         .linkage_name = put(s, found[i].linkage_name),
+                                         .file = found[i].file ? put(s, found[i].file) : 0,
+                                         .line = found[i].line,
+                                         .start_line = found[i].start_line};
+    profile_name(s->profile, frame, KIND_NATIVE, module_of(s, m), lines, (size_t)n);
+}
+
+static void name_jit(struct session *s, uint32_t frame)
+{
+    const struct profile_frame *f = &s->profile->frames[frame];
     const struct target *t = s->targets[OX_SPACE_NUMBER(f->space)];
     const char *name = t->perfmap ? perfmap_find(t->perfmap, f->address) : NULL;
-    f->kind = KIND_JIT;
-    f->function = put(s, name ? symbols_demangle(s->symbols, name) : "[jit]");
+    name_plainly(s, frame, KIND_JIT, 0, name ? symbols_demangle(s->symbols, name) : "[jit]");
 }
 
-static void name_frame(struct session *s, struct profile_frame *f)
+static void name_frame(struct session *s, uint32_t frame)
 {
+    const struct profile_frame *f = &s->profile->frames[frame];
     switch (OX_SPACE_KIND(f->space)) {
     case SPACE_SPECIAL:
-        name_special(s, f);
+        name_plainly(s, frame, KIND_UNKNOWN, 0,
+                     f->address == SPECIAL_UNWIND_FAILED ? "[unwind failed]" : "[not stopped]");
         break;
     case SPACE_MODULE:
-        name_in_module(s, f);
+        name_in_module(s, frame);
         break;
     case SPACE_JIT:
-        name_jit(s, f);
+        name_jit(s, frame);
         break;
     default:
-        f->kind = KIND_UNKNOWN;
-        f->function = put(s, "unknown");
+        name_plainly(s, frame, KIND_UNKNOWN, 0, "unknown");
     }
 }
 
@@ -114,10 +135,8 @@ void naming_resolve(struct session *s)
     for (size_t i = 0; i < s->n_targets; i++)
         if (s->targets[i]->live)
             naming_keep_perfmap(s, s->targets[i]);
-    for (size_t i = PROFILE_NO_FRAME + 1; i < s->profile->n_frames; i++) {
-        struct profile_frame *f = &s->profile->frames[i];
-        if (i >= s->frames_named || OX_SPACE_KIND(f->space) == SPACE_JIT)
-            name_frame(s, f);
-    }
+    for (uint32_t i = PROFILE_NO_FRAME + 1; i < s->profile->n_frames; i++)
+        if (i >= s->frames_named || OX_SPACE_KIND(s->profile->frames[i].space) == SPACE_JIT)
+            name_frame(s, i);
     s->frames_named = s->profile->n_frames;
 }

@@ -330,21 +330,27 @@ bool session_paused(const struct session *s)
     return s->paused;
 }
 
+bool session_end_stops(struct session *s, uint64_t within_ns)
+{
+    struct timespec wait = clock_timespec(WAKE_MAX_NS / 2);
+    sigset_t child;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    for (uint64_t end = clock_now_ns() + within_ns; session_stopping(s) && clock_now_ns() < end;) {
+        session_collect(s);
+        if (session_stopping(s) && sigtimedwait(&child, NULL, &wait) < 0)
+            stopper_expire(&s->stopper, ticks_stop_done, s);
+    }
+    return !session_stopping(s);
+}
+
 void session_finish(struct session *s)
 {
     if (s->finished)
         return;
     s->sampled_ns = sampled_ns(s);
     s->finished = true;
-    sigset_t child;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    for (uint64_t end = clock_now_ns() + DRAIN_NS; s->stopper.n && clock_now_ns() < end;) {
-        struct timespec wait = clock_timespec(WAKE_MAX_NS / 2);
-        session_collect(s);
-        if (s->stopper.n && sigtimedwait(&child, NULL, &wait) < 0)
-            stopper_expire(&s->stopper, ticks_stop_done, s);
-    }
+    session_end_stops(s, DRAIN_NS);
     stopper_calm(&s->stopper);
     session_collect(s);
     for (size_t i = 0; i < s->stopper.n; i++) {

@@ -66,6 +66,9 @@ bool session_targets_live(const struct session *s);
 /* A stop is under way: this is no moment to stop ourselves. */
 bool session_stopping(const struct session *s);
 
+/* Ends the stops that come within so long; true where none is left. SIGCHLD is blocked. */
+bool session_end_stops(struct session *s, uint64_t within_ns);
+
 void session_pause(struct session *s);
 void session_resume(struct session *s);
 bool session_paused(const struct session *s);

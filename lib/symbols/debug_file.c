@@ -9,18 +9,6 @@
 
 #include "base/mem.h"
 
-void debug_file_hex(const struct module *m, char *buf, size_t buf_bytes)
-{
-    static const char hex[] = "0123456789abcdef";
-    size_t n = 0;
-    for (size_t i = 0; i < m->build_id_bytes && n + 3 <= buf_bytes; i++) {
-        buf[n++] = hex[m->build_id[i] >> 4];
-        buf[n++] = hex[m->build_id[i] & 15];
-    }
-    if (buf_bytes)
-        buf[n] = '\0';
-}
-
 /* Whatever lies there must not hang us: a FIFO without O_NONBLOCK would. */
 static int open_regular(const char *path, struct stat *ret_st)
 {
@@ -41,7 +29,7 @@ int debug_file_open(struct modules *files, const char *debug_dir, const struct m
     struct stat st;
     if (m->build_id_bytes < 2)
         return -ENODATA;
-    debug_file_hex(m, hex, sizeof(hex));
+    module_build_id_hex(m, hex, sizeof(hex));
     OX_FREE char *path = mem_printf("%s/.build-id/%.2s/%s.debug", debug_dir, hex, hex + 2);
     int fd = open_regular(path, &st);
     if (fd < 0)

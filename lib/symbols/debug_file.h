@@ -13,8 +13,4 @@
 int debug_file_open(struct modules *files, const char *debug_dir, const struct module *m,
                     struct module **ret_file, struct sections *ret_sections);
 
-/* The build-id in hexadecimal; "" where there is none. 2 * MODULE_BUILD_ID_MAX + 1 bytes suffice.
- */
-void debug_file_hex(const struct module *m, char *buf, size_t buf_bytes);
-
 #endif

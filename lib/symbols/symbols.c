@@ -240,7 +240,7 @@ static void advise_debug_file(const struct symbols *s, const struct names *names
     char hex[2 * MODULE_BUILD_ID_MAX + 1];
     const char *have =
         names->tables[SOURCE_DYNSYM] ? "only its exported functions have names" : "no symbols";
-    debug_file_hex(names->m, hex, sizeof(hex));
+    module_build_id_hex(names->m, hex, sizeof(hex));
     if (!hex[0])
         snprintf(buf, buf_bytes, "%s: it is stripped and has no build-id; build it unstripped",
                  have);

@@ -178,18 +178,16 @@ static void split_at(struct mappings *t, uint64_t addr)
 
 void mappings_put(struct mappings *t, struct mapping *take)
 {
-    if (t->n >= MAPPINGS_MAX || t->path_bytes >= MAPPINGS_PATH_BYTES_MAX) {
-        free(take->path);
-        *take = (struct mapping){0};
-        return;
-    }
     split_at(t, take->start);
     split_at(t, take->end);
     size_t from = first_above(t, take->start), to = from;
     while (to < t->n && t->items[to].start < take->end)
         to++;
     remove_range(t, from, to);
-    insert_at(t, from, *take);
+    if (t->n < MAPPINGS_MAX && t->path_bytes < MAPPINGS_PATH_BYTES_MAX)
+        insert_at(t, from, *take);
+    else
+        free(take->path);
     *take = (struct mapping){0};
 }
 

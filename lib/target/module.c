@@ -325,3 +325,15 @@ struct module *modules_other(struct modules *t)
     snprintf(m->trouble, sizeof(m->trouble), "more modules than memory or open files allow");
     return m;
 }
+
+void module_build_id_hex(const struct module *m, char *buf, size_t buf_bytes)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t n = 0;
+    for (size_t i = 0; i < m->build_id_bytes && n + 3 <= buf_bytes; i++) {
+        buf[n++] = hex[m->build_id[i] >> 4];
+        buf[n++] = hex[m->build_id[i] & 15];
+    }
+    if (buf_bytes)
+        buf[n] = '\0';
+}

@@ -97,6 +97,23 @@ class Options(harness.Case):
         self.assertEqual([row.block for row in report.rows], ["on CPU", "waiting"], report.text)
         self.assertRegex(report.rows[0].function, r"^compute \(sleepers\)$")
 
+    def test_focus_and_ignore(self):
+        text = self.run_with("--focus", "^compute$", "-d", "500ms")
+        report = Report(text)
+        self.assertIn("not shown (--focus, --ignore)", text)
+        self.assertFalse([row for row in report.rows if row.block == "waiting"], text)
+        computing = [row.total for row in report.rows if row.function.startswith("compute ")]
+        self.assertEqual(computing, [report.samples], text)
+        report = Report(self.run_with("--ignore", "^compute$", "-d", "500ms"))
+        self.assertNotIn("compute (sleepers)", {row.function for row in report.rows})
+
+    def test_addresses(self):
+        report = Report(self.run_with("--addresses", "-d", "500ms"))
+        places = [row.function for row in report.rows if row.function.startswith("compute ")]
+        self.assertTrue(places, report.text)
+        for place in places:
+            self.assertRegex(place, r"^compute \(sleepers\+0x[0-9a-f]+\)$")
+
     def test_min_percent(self):
         report = Report(self.run_with("--min-percent", 90, "-d", "500ms"))
         for row in report.rows:

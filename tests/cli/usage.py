@@ -23,6 +23,8 @@ WRONG = [
     (["-p", "1", "--samples", "0"], None),
     (["-p", "1", "--samples", "many"], "many"),
     (["-p", "1", "--sort", "colour"], "colour"),
+    (["-p", "1", "--focus", "a(b"], "a(b"),
+    (["-p", "1", "--ignore", "x", "--ignore", "y"], "A|B"),
     (["-p", "1", "-f", "poem"], "poem"),
     (["-p", "1", "-N", "-1"], None),
     (["-p", "1", "--min-percent", "lots"], "lots"),

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * thread_churn PAGE [CREATORS]: creators that make threads as fast as they can, eight at a time:
- * one batch is joined, the next detached. PAGE is a file of `struct page`, shared with the test.
- * While its `hold` is set the creators make no new threads; `holding` counts those that wait.
+ * thread_churn PAGE [CREATORS [PER_S]]: creators that make threads as fast as they can, or so many
+ * a second, eight at a time: one batch is joined, the next detached. A creator that is late does
+ * not hurry afterwards. PAGE is a file of `struct page`, shared with the test. While its `hold` is
+ * set the creators make no new threads; `holding` counts those that wait.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,13 @@
 
 #include "fixture.h"
 
-enum { AT_ONCE = 8, DETACHED_MAX = 32, CREATORS_MAX = 16, WORK_STEPS = 10000 };
+enum {
+    AT_ONCE = 8,
+    DETACHED_MAX = 32,
+    CREATORS_MAX = 16,
+    WORK_STEPS = 10000,
+    LATE_MAX_NS = 100000000
+};
 
 struct page {
     atomic_uint_fast64_t hold; /* the test's */
@@ -30,6 +37,7 @@ struct creator {
 };
 
 static struct page *page;
+static int64_t round_ns; /* that one creator's two batches should take; 0: no pace */
 
 static struct page *map_page(const char *path)
 {
@@ -122,14 +130,39 @@ static void hold(void)
     page->holding--;
 }
 
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+/* Waits until the next round is due. */
+static int64_t keep_pace(int64_t due)
+{
+    int64_t now = now_ns();
+    due += round_ns;
+    if (due < now - LATE_MAX_NS)
+        return now - LATE_MAX_NS;
+    if (due <= now)
+        return due;
+    struct timespec t = {.tv_sec = due / 1000000000, .tv_nsec = due % 1000000000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+        ;
+    return due;
+}
+
 static void *create(void *arg)
 {
     struct creator *c = arg;
+    int64_t due = now_ns();
     while (!fixture_stop_asked()) {
         if (page->hold)
             hold();
         join_batch();
         detach_batch(c);
+        if (round_ns)
+            due = keep_pace(due);
     }
     while (c->detached_ended < c->detached)
         sched_yield();
@@ -147,9 +180,11 @@ static void report(void)
 int main(int argc, char **argv)
 {
     static struct creator creators[CREATORS_MAX];
-    long n = fixture_arg(argc, argv, 2, 3);
-    if (argc < 2 || n < 1 || n > CREATORS_MAX)
+    long n = fixture_arg(argc, argv, 2, 3), per_s = fixture_arg(argc, argv, 3, 0);
+    if (argc < 2 || n < 1 || n > CREATORS_MAX || per_s < 0)
         return 2;
+    if (per_s)
+        round_ns = 2 * AT_ONCE * n * INT64_C(1000000000) / per_s;
     fixture_begin();
     page = map_page(argv[1]);
     for (long i = 0; i < n; i++)

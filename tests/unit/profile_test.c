@@ -30,7 +30,8 @@ Test(profile, a_frame_is_known_by_its_key)
     cr_assert_eq(p->frames[a].space, 1);
     cr_assert_eq(p->frames[a].address, 0x10);
     cr_assert_eq(p->frames[a].kind, KIND_UNKNOWN);
-    cr_assert_eq(p->frames[a].function, 0);
+    cr_assert_eq(p->frames[a].n_lines, 1);
+    cr_assert_eq(p->lines[p->frames[a].first_line].function, 0);
     uint32_t zero = profile_frame(p, 0, 0);
     cr_assert_neq(zero, PROFILE_NO_FRAME, "key 0, 0 is an address like any other");
     profile_free(p);

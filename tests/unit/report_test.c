@@ -19,18 +19,24 @@ static const struct report_options plain = {.version = "0.1.0"};
 static uint32_t frame(struct profile *p, const char *function, const char *module)
 {
     uint32_t f = profile_frame(p, 99, p->n_frames);
-    p->frames[f].kind = KIND_NATIVE;
-    p->frames[f].function = intern_put(p->strings, function);
-    p->frames[f].module = intern_put(p->strings, module);
+    uint32_t in = *module ? profile_module(p, module, module, "") : 0;
+    struct profile_line line = {.function = intern_put(p->strings, function)};
+    profile_name(p, f, KIND_NATIVE, in, &line, 1);
     return f;
+}
+
+static void source(struct profile *p, uint32_t frame, const char *file, uint32_t start_line)
+{
+    struct profile_line *l = &p->lines[p->frames[frame].first_line];
+    l->file = intern_put(p->strings, file);
+    l->start_line = start_line;
 }
 
 static uint32_t python(struct profile *p, const char *function, const char *file, uint32_t line)
 {
     uint32_t f = frame(p, function, "");
     p->frames[f].kind = KIND_PYTHON;
-    p->frames[f].file = intern_put(p->strings, file);
-    p->frames[f].line = line;
+    source(p, f, file, line);
     return f;
 }
 
@@ -203,12 +209,12 @@ Test(table, recursion_counts_once)
     HIT(p, PROFILE_CPU, 2, f);
     HIT(p, PROFILE_WAIT, 50, g);
     struct report_table t;
-    report_table_make(p, PROFILE_CPU, UINT32_MAX, SORT_SELF, &t);
+    report_table_make(p, &plain, PROFILE_CPU, UINT32_MAX, &t);
     cr_assert_eq(t.n, 2);
     cr_assert_eq(t.samples, 5);
     cr_assert_eq(t.rows[0].self, 5);
     cr_assert_eq(t.rows[0].total, 5);
-    cr_assert_eq(t.rows[0].function, p->frames[f].function);
+    cr_assert_eq(t.rows[0].function, p->lines[p->frames[f].first_line].function);
     cr_assert_eq(t.rows[1].self, 0);
     cr_assert_eq(t.rows[1].total, 3);
     report_table_release(&t);
@@ -233,11 +239,10 @@ Test(table, rows_merge_by_kind_function_and_module)
                 "      2   25.00       2   25.00  native  init (libx.so)\n"
                 "      1   12.50       1   12.50  jit     init (app)\n");
     /* of two files and one module: neither file is the row's */
-    p->frames[a].file = intern_put(p->strings, "a.c");
-    p->frames[a].line = 1;
-    p->frames[c].file = intern_put(p->strings, "c.c");
+    source(p, a, "a.c", 1);
+    source(p, c, "c.c", 0);
     struct report_table t;
-    report_table_make(p, PROFILE_CPU, UINT32_MAX, SORT_SELF, &t);
+    report_table_make(p, &plain, PROFILE_CPU, UINT32_MAX, &t);
     cr_assert_eq(t.n, 3);
     cr_assert_eq(t.rows[0].file + t.rows[0].line, 0);
     report_table_release(&t);
@@ -501,11 +506,114 @@ Test(text, per_thread)
     profile_free(p);
 }
 
+/* main calls crunch, which has step inlined twice, the second time within turn. */
+static struct profile *inlined_profile(void)
+{
+    struct profile *p = new_profile();
+    uint32_t main_ = frame(p, "main", "app"), a = frame(p, "", "app"), b = frame(p, "", "app");
+    uint32_t app = profile_module(p, "/srv/app", "app", "ab12"),
+             c = intern_put(p->strings, "/s/a.c");
+    uint32_t step = intern_put(p->strings, "step"), turn = intern_put(p->strings, "turn");
+    uint32_t crunch = intern_put(p->strings, "crunch");
+    struct profile_line outer = {.function = crunch, .file = c, .line = 12, .start_line = 10};
+    profile_name(
+        p, a, KIND_NATIVE, app,
+        (struct profile_line[]){{.function = step, .file = c, .line = 3, .start_line = 2}, outer},
+        2);
+    profile_name(p, b, KIND_NATIVE, app,
+                 (struct profile_line[]){{.function = step, .file = c, .line = 4, .start_line = 2},
+                                         {.function = turn, .file = c, .line = 7, .start_line = 6},
+                                         outer},
+                 3);
+    HIT(p, PROFILE_CPU, 3, main_, a);
+    HIT(p, PROFILE_CPU, 5, main_, b);
+    HIT(p, PROFILE_CPU, 2, main_);
+    p->cpu_only = true;
+    return p;
+}
+
+Test(inlines, each_is_a_function)
+{
+    struct profile *p = inlined_profile();
+    expect_body(p, &plain,
+                "#\n# on CPU\n" COLUMNS "      8   80.00       8   80.00  native  step (app)\n"
+                "      2   20.00      10  100.00  native  main (app)\n"
+                "      0    0.00       8   80.00  native  crunch (app)\n"
+                "      0    0.00       5   50.00  native  turn (app)\n");
+    expect(report_folded, p, &plain, "main 2\nmain;crunch;step 3\nmain;crunch;turn;step 5\n");
+    struct report_options opt = plain;
+    opt.no_inlines = true;
+    expect_body(p, &opt,
+                "#\n# on CPU\n" COLUMNS "      8   80.00       8   80.00  native  crunch (app)\n"
+                "      2   20.00      10  100.00  native  main (app)\n");
+    expect(report_folded, p, &opt, "main 2\nmain;crunch 8\n");
+    profile_free(p);
+}
+
+Test(inlines, by_line_and_address)
+{
+    struct profile *p = inlined_profile();
+    p->frames[2].address = 0x1a;
+    p->frames[3].address = 0x2b;
+    struct report_options opt = plain;
+    opt.lines = true;
+    expect_body(p, &opt,
+                "#\n# on CPU\n" COLUMNS "      5   50.00       5   50.00  native  step (a.c:4)\n"
+                "      3   30.00       3   30.00  native  step (a.c:3)\n"
+                "      2   20.00      10  100.00  native  main (app)\n"
+                "      0    0.00       8   80.00  native  crunch (a.c:12)\n"
+                "      0    0.00       5   50.00  native  turn (a.c:7)\n");
+    opt.addresses = opt.no_inlines = opt.full_paths = true;
+    expect_body(p, &opt,
+                "#\n# on CPU\n" COLUMNS
+                "      5   50.00       5   50.00  native  crunch (/s/a.c:12, /srv/app+0x2b)\n"
+                "      3   30.00       3   30.00  native  crunch (/s/a.c:12, /srv/app+0x1a)\n"
+                "      2   20.00      10  100.00  native  main (app+0x1)\n");
+    opt.lines = false;
+    expect(report_folded, p, &opt,
+           "main (app+0x1) 2\nmain (app+0x1);crunch (/srv/app+0x1a) 3\n"
+           "main (app+0x1);crunch (/srv/app+0x2b) 5\n");
+    profile_free(p);
+}
+
+static void expect_view(const struct profile *p, const char *focus, const char *ignore,
+                        const char *folded, uint64_t hidden)
+{
+    struct report_options opt = plain;
+    struct profile view;
+    regex_t re[2];
+    if (focus && regcomp(&re[0], focus, REG_EXTENDED | REG_NOSUB) == 0)
+        opt.focus = &re[0];
+    if (ignore && regcomp(&re[1], ignore, REG_EXTENDED | REG_NOSUB) == 0)
+        opt.ignore = &re[1];
+    report_view_init(&view, p, &opt);
+    expect(report_folded, &view, &opt, folded);
+    cr_assert_eq(view.hidden, hidden);
+    report_view_release(&view);
+    for (int i = 0; i < 2; i++)
+        if (i ? ignore : focus)
+            regfree(&re[i]);
+}
+
+Test(view, focus_and_ignore)
+{
+    struct profile *p = inlined_profile();
+    expect_view(p, NULL, NULL, "main 2\nmain;crunch;step 3\nmain;crunch;turn;step 5\n", 0);
+    expect_view(p, "^st", NULL, "main;crunch;step 3\nmain;crunch;turn;step 5\n", 2);
+    expect_view(p, "step", "turn", "main;crunch;step 3\n", 7);
+    expect_view(p, "/s/a\\.c", NULL, "main;crunch;step 3\nmain;crunch;turn;step 5\n", 2);
+    expect_view(p, NULL, "/srv", "main 2\n", 8);
+    expect_view(p, "main", NULL, "main 2\nmain;crunch;step 3\nmain;crunch;turn;step 5\n", 0);
+    expect_view(p, "nothing", NULL, "", 10);
+    report_view_release(NULL);
+    profile_free(p);
+}
+
 Test(tsv, states_and_threads)
 {
     struct profile *p = threaded_profile();
     uint32_t odd = frame(p, "a\tb\\n", "m\n");
-    p->frames[odd].file = intern_put(p->strings, "x.c");
+    source(p, odd, "x.c", 0);
     HIT(p, PROFILE_CPU, 1, odd);
 #define HEAD "state\tself\ttotal\tkind\tfunction\tmodule\tfile\tline\ttid\n"
 #define ODD "cpu\t1\t1\tnative\ta\\x09b\\x5cn\tm\\x0a\tx.c\t\t"
