@@ -19,7 +19,7 @@ struct copy_chain {
 #define COPY_NO_HOP UINT32_MAX
 
 enum {
-    COPY_RANGES_MAX = 3,
+    COPY_RANGES_MAX = 5,
     COPY_CHAINS_MAX = 4,
     COPY_RECORD_MAX_BYTES = 256,
     COPY_RECORDS_MAX = 2048

@@ -34,7 +34,9 @@ struct session *session_new(const struct session_options *opt, struct guardian *
     s->symbols = symbols_new(&names);
     s->functions = unwinder_new();
     s->stack = mem_alloc(sizeof(*s->stack));
-    s->frames = mem_alloc(UNWIND_FRAMES_MAX * sizeof(*s->frames));
+    s->frames = mem_alloc(STACK_FRAMES_MAX * sizeof(*s->frames));
+    s->python_work = pystacks_new();
+    python_names_init(&s->python_names);
     /* pages are used only as stacks need them */
     s->buf = mmap(NULL, SNAPSHOT_BUF_BYTES, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -51,6 +53,7 @@ struct session *session_new(const struct session_options *opt, struct guardian *
 
 static void free_target(struct target *t)
 {
+    interpreter_forget(t);
     for (size_t i = 0; t->live && i < t->threads.n; i++)
         free(t->threads.items[i]->watch);
     if (t->live) {
@@ -77,6 +80,8 @@ void session_free(struct session *s)
     free(s->targets);
     free(s->stack);
     free(s->frames);
+    free(s->python_work);
+    python_names_release(&s->python_names);
     free(s->to_stop);
     munmap(s->buf, SNAPSHOT_BUF_BYTES);
     stopper_release(&s->stopper);

@@ -21,6 +21,12 @@
  *
  * All on one thread.
  */
+enum session_view {
+    VIEW_MIXED,  /* Python's frames in place of the interpreter's that run them */
+    VIEW_NATIVE, /* native frames only */
+    VIEW_PYTHON, /* Python's frames only */
+};
+
 struct session_options {
     uint64_t interval_ns;
     uint64_t duration_ns; /* of sampling, pauses excluded; 0: no end */
@@ -30,6 +36,8 @@ struct session_options {
     bool start_paused;
     bool stops_allowed;
     bool keep_snapshots; /* for session_snapshots() */
+    enum session_view view;
+    bool gil; /* count only threads that hold it */
     enum demangle demangle;
 };
 

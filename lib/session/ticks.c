@@ -58,9 +58,10 @@ static void note_quality(struct session *s, const struct watch *w, uint64_t hits
 {
     const struct profile_tally *tally = &s->profile->tallies[w->tally];
     uint32_t leaf = s->profile->nodes[tally->node].frame;
-    if (s->opt.cpu_only && tally->state != PROFILE_CPU)
+    if (!stacks_counts(s, w->tally))
         return;
-    if (s->profile->frames[leaf].space == OX_SPACE(SPACE_SPECIAL, 0)) {
+    if (s->profile->frames[leaf].space == OX_SPACE(SPACE_SPECIAL, 0) &&
+        s->profile->frames[leaf].address <= SPECIAL_NOT_STOPPED) {
         lose(s,
              s->profile->frames[leaf].address == SPECIAL_UNWIND_FAILED ? LOSS_UNWIND
                                                                        : LOSS_NOT_STOPPED,
@@ -387,6 +388,8 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
     }
     w->run_first_ns = w->run.run_ns;
     th->watch = w;
+    if (t->python)
+        interpreter_plan(s, t, w, clock_now_ns());
     s->n_watches++;
     s->profile->threads_seen++;
 }
@@ -421,6 +424,7 @@ static void check_program(struct session *s, struct target *t, uint64_t now)
         t->exec_checked_ns = now;
         if (process_check_exec(&t->process)) {
             unwinder_forget(t->unwinder);
+            interpreter_forget(t);
             t->threads.links = 0;
             for (size_t i = 0; i < t->threads.n; i++)
                 if (t->threads.items[i]->watch)
@@ -465,6 +469,7 @@ void ticks_end_target(struct session *s, struct target *t, uint64_t owed)
     if (t->threads.n)
         return; /* a stop is under way: its end comes next */
     naming_keep_perfmap(s, t);
+    interpreter_forget(t);
     threads_release(&t->threads);
     process_close(&t->process);
     unwinder_free(t->unwinder);
@@ -479,6 +484,7 @@ static void tick_target(struct session *s, struct target *t, uint64_t now, uint6
         return;
     }
     check_program(s, t, now);
+    interpreter_look(s, t, now);
     int rc = threads_rescan(&t->threads, &t->process);
     if (rc < 0)
         return;
