@@ -6,13 +6,13 @@
 
 struct walk {
     const struct python_memory *m;
-    const struct python_runtime *r;
     const struct python_layout *l;
     struct python_codes *codes;
     struct python_stack *out;
-    uint64_t frame;  /* the next one */
-    uint64_t cframe; /* 3.11: of the evaluator that runs it */
-    size_t shims;    /* without a frame between them: a cycle ends somewhere */
+    uint64_t frame;     /* the next one */
+    uint64_t cframe;    /* 3.11: of the evaluator that runs it */
+    uint64_t innermost; /* the first cframe */
+    size_t shims;       /* without a frame between them: a cycle ends somewhere */
 };
 
 /* _PyStackRef of 3.14: bits that say who owns the reference (Include/internal/pycore_stackref.h).
@@ -125,14 +125,32 @@ static int begin(struct walk *w, uint64_t thread)
     w->frame = at;
     if (w->l->cframe_frame == OX_PYTHON_NONE || !at)
         return 0;
-    w->cframe = at;
+    w->cframe = w->innermost = at;
     return python_read_u64(w->m, at + w->l->cframe_frame, &w->frame);
+}
+
+/*
+ * A call of the evaluator that begins has told its cframe to the thread state, but not yet the
+ * frame to the cframe, which lies where an earlier call left something else
+ * (_PyEval_EvalFrameDefault in Python/ceval.c of 3.11 and 3.12): what it was called from is known.
+ */
+static bool restart_at_caller(struct walk *w)
+{
+    for (size_t i = 0; i < w->out->n; i++)
+        if (w->out->frames[i].last)
+            return false;
+    if (w->l->cframe_frame == OX_PYTHON_NONE || !w->cframe ||
+        python_read_u64(w->m, w->innermost + w->l->cframe_previous, &w->cframe) < 0 ||
+        python_read_u64(w->m, w->cframe + w->l->cframe_frame, &w->frame) < 0)
+        return false;
+    w->out->n = w->shims = 0;
+    return true;
 }
 
 void python_walk(const struct python_memory *m, const struct python_runtime *r, uint64_t thread,
                  struct python_codes *codes, struct python_stack *ret_stack)
 {
-    struct walk w = {.m = m, .r = r, .l = &r->layout, .codes = codes, .out = ret_stack};
+    struct walk w = {.m = m, .l = &r->layout, .codes = codes, .out = ret_stack};
     ret_stack->n = 0;
     if (begin(&w, thread) < 0) {
         end_with(&w, PYTHON_TORN);
@@ -140,4 +158,7 @@ void python_walk(const struct python_memory *m, const struct python_runtime *r, 
     }
     while (step(&w))
         ;
+    if (ret_stack->end == PYTHON_TORN && restart_at_caller(&w))
+        while (step(&w))
+            ;
 }
