@@ -104,6 +104,13 @@ static int decode(struct python_codes *t, const struct python_memory *m,
     return 0;
 }
 
+static bool is_due(const struct python_codes *t, const struct python_code *code)
+{
+    enum { PART_OF_AGE = 8, LONGEST_NS = 250 * 1000 * 1000 };
+    uint64_t gap = (t->now_ns - code->first_ns) / PART_OF_AGE;
+    return t->now_ns - code->decoded_ns > (gap < LONGEST_NS ? gap : LONGEST_NS);
+}
+
 static int renew(struct python_codes *t, const struct python_memory *m,
                  const struct python_layout *l, struct python_code *code)
 {
@@ -113,18 +120,24 @@ static int renew(struct python_codes *t, const struct python_memory *m,
         return rc;
     if (!is_code(t, m, l, h.type))
         return -EBADMSG;
-    if (code->epoch && identity_of(&h) == code->identity) {
+    bool same = code->epoch && identity_of(&h) == code->identity;
+    if (same && !is_due(t, code)) {
         code->epoch = t->epoch;
         return 0;
     }
-    t->replaced += code->epoch != 0;
+    struct python_code fresh = {
+        .addr = code->addr, .first_ns = t->now_ns, .decoded_ns = t->now_ns, .epoch = t->epoch};
+    rc = decode(t, m, l, &h, &fresh);
+    if (rc < 0)
+        return rc;
+    if (same && fresh.function == code->function)
+        fresh.first_ns = code->first_ns;
+    else
+        t->replaced += code->epoch != 0;
     t->lines_kept -= code->lines.n;
     python_lines_release(&code->lines);
-    code->epoch = 0;
-    rc = decode(t, m, l, &h, code);
-    if (rc == 0)
-        code->epoch = t->epoch;
-    return rc;
+    *code = fresh;
+    return 0;
 }
 
 int python_codes_get(struct python_codes *t, const struct python_memory *m,
@@ -136,6 +149,7 @@ int python_codes_get(struct python_codes *t, const struct python_memory *m,
     int rc = place && code->epoch == t->epoch ? 0 : renew(t, m, l, code);
     if (rc == 0 && !place) {
         if (t->n >= PYTHON_CODES_MAX) {
+            t->lines_kept -= fresh.lines.n;
             python_lines_release(&fresh.lines);
             return -E2BIG;
         }

@@ -11,8 +11,10 @@
 
 /*
  * The code objects of one interpreter, decoded once and kept by address. An address may come to
- * hold another code object: what a decoded one was made from is compared with the target's memory
- * each time that it is met in a new epoch.
+ * hold another code object, so the pointers that it was decoded from are compared with the target's
+ * memory each time that it is met in a new epoch. They may have come to hold other text as well:
+ * made anew in the same order, objects lie where those before them lay. So a code object is decoded
+ * anew the more often the younger it is, at least some times a second.
  */
 struct python_code {
     uint64_t addr;
@@ -21,6 +23,7 @@ struct python_code {
     struct python_line_table lines;
     uint64_t identity; /* hash of the pointers that it was decoded from */
     uint64_t epoch;    /* when it was last compared */
+    uint64_t first_ns, decoded_ns;
 };
 
 enum { PYTHON_CODES_MAX = 1 << 18, PYTHON_CODE_LINES_MAX = 16 << 20 };
@@ -32,7 +35,8 @@ struct python_codes {
     struct map by_addr;      /* address -> place in items */
     uint64_t type;           /* address of the type object "code"; 0 not known yet */
     struct python_names *to; /* borrowed */
-    uint64_t epoch;          /* moved on by the owner, some times a second */
+    uint64_t epoch;          /* moved on by the owner, with each stack */
+    uint64_t now_ns;         /* the owner's: any clock */
     uint64_t replaced;       /* how often an address held another code object */
 };
 

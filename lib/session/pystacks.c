@@ -7,8 +7,6 @@
 #include "base/mem.h"
 #include "session/memory.h"
 
-enum { EPOCH_NS = 50 * 1000 * 1000 }; /* code objects are compared anew */
-
 struct python_work {
     struct python_stack stack;
     struct python_frame frames[PYTHON_STACK_MAX]; /* of all the thread's states */
@@ -196,7 +194,8 @@ size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
                                .file_dev = py->module->dev,
                                .file_ino = py->module->ino};
     struct python_memory m = live_memory_reader(&live);
-    py->codes.epoch = 1 + now / EPOCH_NS;
+    py->codes.now_ns = now;
+    py->codes.epoch++; /* a code object may have taken another's place since the last sample */
     if (s->opt.gil && !holds_gil(py, &m, &w->plan))
         return only(s, SPECIAL_NOT_COUNTED);
     if (!walk_all(s, py, &m, &w->plan)) {
