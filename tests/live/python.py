@@ -16,6 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SCRIPTS = os.path.join(HERE, "../targets")
 DEBIAN = "/usr/bin/python3"
 SAMPLES = 3000
+ROOT_ROWS = r"^(<module> \(.*python_shares\.py:|(Thread\.)?_bootstrap \()"
 ROOTS = re.compile(r"^(<module>|Thread\._bootstrap|_bootstrap) \(")
 FRAME = re.compile(r"^(?P<name>.*) \((?P<file>.*):(?P<line>\d+)\)$")
 
@@ -33,6 +34,14 @@ def interpreters():
         if version and (8 <= int(re.sub(r"\D", "", version[2:])) <= 14):
             found.setdefault(version if path != DEBIAN else "Debian's " + version, path)
     return found
+
+
+def queued_share(pid):
+    """Of the time that it wanted a CPU, how much it had to wait for one: hits are then where it
+    lost the CPU, which is no random place."""
+    ran, queued, _ = map(int, harness.read_proc(f"/proc/{pid}/schedstat").split())
+    print(f"  waited for a CPU: {100 * queued / (ran + queued):.0f} %", flush=True)
+    return queued / (ran + queued)
 
 
 def each_version(test):
@@ -60,14 +69,15 @@ class Python(harness.Case):
         with self.run_script(python, "python_shares") as target:
             report = self.sample("-p", target.pid, "-r", 1000, "--samples", 2 * SAMPLES,
                                  "-d", "30s")
+            points = 3 + 15 * queued_share(target.pid)
             true = target.finish()
         for name, share in true.items():
             total = report.total_of(rf"^share_{name} \(.*python_shares\.py:\d+\)$")
-            self.assert_share(total, report.cpu, share, f"TOTAL of share_{name}")
-        module = report.total_of(r"^<module> \(.*python_shares\.py:1\)$")
-        self.assertGreaterEqual(module, 0.999 * report.cpu, report.text)
+            self.assert_share(total, report.cpu, share, f"TOTAL of share_{name}", points)
+        roots = report.total_of(ROOT_ROWS)
+        self.assertGreaterEqual(roots, 0.999 * report.cpu - 1, report.text)
         sleeps = report.total_of(r"^sleep_well \(.*python_shares\.py", "waiting")
-        self.assertGreaterEqual(sleeps, 0.99 * report.waiting - 5, report.text)
+        self.assertGreaterEqual(sleeps, 0.97 * report.waiting - 5, report.text)
         self.assertLessEqual(self.torn(report), report.samples / 1000, report.text)
 
     def torn(self, report):

@@ -12,7 +12,7 @@ import threading
 import time
 import zlib
 
-DATA = bytes(range(256)) * 64
+DATA = bytes(range(256)) * 1024  # a long call: few of its system calls for memory
 TREE = {"items": [{"name": f"item {i}", "tags": ["a", "b"], "size": i * 1.5} for i in range(60)]}
 SLICE_S = 0.002
 
@@ -64,7 +64,7 @@ def share_sort():
 
 
 async def step():
-    spin(100)
+    spin(3000)  # far more than the loop's own system call
     await asyncio.sleep(0)
 
 
@@ -95,10 +95,23 @@ spent = dict.fromkeys(SHARES, 0.0)
 going = True
 
 
-def one_slice(work, args, seconds):
+def repeat(work, args, times):
+    for _ in range(times):
+        work(*args)
+
+
+def batch_of(work, args):
+    """How often to call it between two looks at the clock, which is a system call."""
+    begin = time.thread_time()
+    repeat(work, args, 10)
+    took = time.thread_time() - begin
+    return max(1, int(10 * SLICE_S / took))
+
+
+def one_slice(work, args, batch, seconds):
     begin = now = time.thread_time()
     while now - begin < seconds:
-        work(*args)
+        repeat(work, args, batch)
         now = time.thread_time()
     return now - begin
 
@@ -106,11 +119,12 @@ def one_slice(work, args, seconds):
 def run(count):
     """Slices of a few milliseconds, as long as their shares."""
     loop = asyncio.new_event_loop()
-    works = {"asyncio": (share_asyncio, (loop,))}
+    works = {name: (globals()["share_" + name], (loop,) if name == "asyncio" else ())
+             for name in SHARES}
+    batches = {name: batch_of(*works[name]) for name in SHARES}
     while going:
         for name, weight in SHARES.items():
-            work, args = works.get(name, (globals()["share_" + name], ()))
-            took = one_slice(work, args, weight * SLICE_S)
+            took = one_slice(*works[name], batches[name], weight * SLICE_S)
             if count:
                 spent[name] += took
     loop.close()
