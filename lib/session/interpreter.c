@@ -13,6 +13,7 @@
 enum {
     MAPS_MAX_BYTES = 8 << 20,
     LOOK_FIRST_NS = 100 * 1000 * 1000, /* an interpreter may be loaded, or begin, late */
+    MAPS_MANY_BYTES = 512 << 10,       /* reading so many costs the target milliseconds */
     LIST_EVERY_NS = 20 * 1000 * 1000,
     LIST_COST_PART = 50, /* listing the threads costs at most this part of the time */
 };
@@ -62,6 +63,7 @@ void interpreter_forget(struct target *t)
         free_interpreter(t->python);
     t->python = NULL;
     t->python_look_ns = t->python_gap_ns = 0;
+    t->no_python = NULL;
 }
 
 /* "python3.11", "libpython3.11.so.1.0", "libpython3.13t.so": 11, 11, 13; 0 where it says nothing.
@@ -141,8 +143,10 @@ static bool try_candidate(struct session *s, struct target *t, struct candidate 
     struct python_runtime runtime;
     unsigned minor = 0;
     locate(c, &m);
-    if (!c->runtime)
+    if (!c->runtime) {
+        t->no_python = c->module;
         return false;
+    }
     int rc = python_runtime_open(&m, c->runtime, c->hint, &runtime, &minor);
     if (rc == -ENOTSUP || rc == -EBADMSG)
         say_unknown(s, t, rc == -ENOTSUP ? minor : 0);
@@ -171,7 +175,8 @@ static bool try_mapping(struct session *s, struct target *t, uint64_t addr)
     if (process_map(&t->process, &s->modules, addr) < 0)
         return false;
     const struct mapping *map = mappings_find(&t->process.maps, addr);
-    if (!map || !map->module || !mapping_vaddr(map, map->start, &vaddr))
+    if (!map || !map->module || map->module == t->no_python ||
+        !mapping_vaddr(map, map->start, &vaddr))
         return false;
     struct candidate c = {.module = map->module,
                           .bias = map->start - vaddr,
@@ -197,6 +202,8 @@ static void search(struct session *s, struct target *t)
     }
     if (done && !t->python)
         t->python_look_ns = UINT64_MAX; /* not known, as has been said */
+    else if (n > MAPS_MANY_BYTES)
+        t->python_look_ns += 64 * t->python_gap_ns;
 }
 
 void interpreter_look(struct session *s, struct target *t, uint64_t now)

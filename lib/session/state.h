@@ -45,6 +45,7 @@ struct target {
     bool traced_said;
     struct interpreter *python;             /* owned; NULL where none was found */
     uint64_t python_look_ns, python_gap_ns; /* when to look for one again */
+    const struct module *no_python;         /* the last that was found to hold none */
 };
 
 /* The keys under which code is known to the profile (struct profile_frame's space). */
