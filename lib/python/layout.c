@@ -142,27 +142,33 @@ static uint32_t figure(const uint8_t *words, const uint8_t *places, enum word wo
     return value < INTERP_BYTES_MAX ? (uint32_t)value : OX_PYTHON_NONE;
 }
 
+/* Words of these offsets fit into so many bytes. */
+static bool all_fit(const uint32_t *offsets, size_t n, uint32_t bytes)
+{
+    for (size_t i = 0; i < n; i++)
+        if ((uint64_t)offsets[i] + 8 > bytes)
+            return false;
+    return true;
+}
+#define ALL_FIT(offsets, bytes) all_fit(offsets, sizeof(offsets) / sizeof(*(offsets)), bytes)
+
 static bool makes_sense(const struct python_layout *l)
 {
     const uint32_t of_thread[] = {l->thread_next, l->thread_interp, l->thread_id,
                                   l->thread_native_id, l->thread_frame};
-    const uint32_t of_frame[] = {l->frame_previous, l->frame_code, l->frame_instr, l->frame_owner};
-    const uint32_t of_code[] = {l->code_name, l->code_qualname, l->code_filename,
-                                l->code_firstlineno, l->code_lines};
+    const uint32_t of_frame[] = {l->frame_previous, l->frame_code, l->frame_instr};
+    const uint32_t of_code[] = {l->code_name,        l->code_qualname, l->code_filename,
+                                l->code_firstlineno, l->code_lines,    l->object_type};
+    const uint32_t of_gil[] = {l->gil_holder, l->gil_locked};
     const uint32_t others[] = {l->runtime_interpreters, l->interp_next,    l->interp_threads,
-                               l->object_type,          l->type_name,      l->bytes_size,
-                               l->bytes_data,           l->unicode_length, l->unicode_state,
-                               l->unicode_ascii};
-    bool good = l->frame_bytes <= PYTHON_FRAME_BYTES_MAX && l->code_bytes <= PYTHON_CODE_BYTES_MAX;
-    for (size_t i = 0; i < sizeof(of_thread) / sizeof(*of_thread); i++)
-        good = good && of_thread[i] <= PYTHON_THREAD_BYTES_MAX - 8;
-    for (size_t i = 0; i < sizeof(of_frame) / sizeof(*of_frame); i++)
-        good = good && of_frame[i] < l->frame_bytes;
-    for (size_t i = 0; i < sizeof(of_code) / sizeof(*of_code); i++)
-        good = good && (uint64_t)of_code[i] + 8 <= l->code_bytes;
-    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
-        good = good && others[i] != OX_PYTHON_NONE;
-    return good;
+                               l->interp_gil,           l->interp_modules, l->type_name,
+                               l->bytes_size,           l->bytes_data,     l->unicode_length,
+                               l->unicode_state,        l->unicode_ascii,  l->code_instrs};
+    return l->frame_bytes <= PYTHON_FRAME_BYTES_MAX && l->code_bytes <= PYTHON_CODE_BYTES_MAX &&
+           ALL_FIT(of_thread, PYTHON_THREAD_BYTES_MAX) && ALL_FIT(of_frame, l->frame_bytes) &&
+           ALL_FIT(of_code, l->code_bytes) && ALL_FIT(of_gil, l->gil_bytes) &&
+           ALL_FIT(others, INTERP_BYTES_MAX) && l->frame_owner < l->frame_bytes &&
+           (l->frame_tlbc == OX_PYTHON_NONE || l->frame_tlbc + 4 <= l->frame_bytes);
 }
 
 /* What the interpreter does not say of itself: the headers named above. */
