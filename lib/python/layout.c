@@ -171,17 +171,26 @@ static bool makes_sense(const struct python_layout *l)
            (l->frame_tlbc == OX_PYTHON_NONE || l->frame_tlbc + 4 <= l->frame_bytes);
 }
 
-/* What the interpreter does not say of itself: the headers named above. */
+/* What the interpreter does not say of itself: the headers named above. In free-threaded builds the
+ * head of every object is 16 bytes longer. */
 static void fill_unsaid(struct python_layout *l)
 {
+    uint32_t longer = l->free_threaded ? 16 : 0;
+    l->type_basicsize = 32 + longer;
+    l->type_dictoffset = 288 + longer;
+    l->heap_type_keys = 880 + longer;
+    l->dict_keys = 32 + longer;
+    l->dict_values = 40 + longer;
+    l->module_dict = 16 + longer;
+    l->long_tag = 16 + longer;
+    l->long_digits = 24 + longer;
     l->frames = PYTHON_FRAMES_SHIM;
     l->lines = PYTHON_LOCATIONS;
     l->runtime_gil = OX_PYTHON_NONE;
     l->cframe_frame = l->cframe_previous = l->frame_is_entry = OX_PYTHON_NONE;
     l->owner_generator = 1;
     l->owner_shim = 3; /* FRAME_OWNED_BY_CSTACK; since 3.14 _INTERPRETER, and 4 the other */
-    l->gil_bytes = 208;
-    l->code_flags = 48;
+    l->gil_bytes = l->free_threaded ? 216 : 208;
     l->unicode_compact = l->unicode_ascii + 16; /* utf8_length, utf8 */
     /* PyASCIIObject.state.interned has a byte for itself in free-threaded builds since 3.14 */
     l->unicode_kind_shift = l->free_threaded && l->minor >= 14 ? 8 : 2;

@@ -53,7 +53,7 @@ struct python_layout {
     uint8_t owner_generator, owner_shim;
     uint32_t frame_bytes; /* as much of a frame as is read */
 
-    uint32_t code_name, code_qualname, code_filename, code_firstlineno, code_lines, code_flags;
+    uint32_t code_name, code_qualname, code_filename, code_firstlineno, code_lines;
     uint32_t code_instrs; /* since 3.11 */
     uint32_t code_tlbc;
     uint32_t code_bytes;
@@ -62,6 +62,9 @@ struct python_layout {
     uint32_t unicode_length, unicode_state, unicode_ascii, unicode_compact; /* where text begins */
     uint32_t unicode_kind_shift;
     uint32_t bytes_size, bytes_data;
+    /* for attributes and dictionaries: see attributes.c */
+    uint32_t type_basicsize, type_dictoffset, heap_type_keys, dict_keys, dict_values, module_dict;
+    uint32_t long_tag, long_digits;
 };
 
 extern const struct python_layout python_layout_3_8, python_layout_3_9, python_layout_3_10,

@@ -44,7 +44,6 @@ const struct python_layout python_layout_3_12 = {
     .code_filename = 112,
     .code_firstlineno = 68,
     .code_lines = 136,
-    .code_flags = 48,
     .code_instrs = 192,
     .code_tlbc = OX_PYTHON_NONE,
     .code_bytes = 200,
@@ -57,6 +56,15 @@ const struct python_layout python_layout_3_12 = {
     .unicode_ascii = 40,
     .unicode_compact = 56,
     .unicode_kind_shift = 2,
+    /* PyTypeObject, PyHeapTypeObject, PyDictObject, PyModuleObject, PyLongObject */
+    .type_basicsize = 32,
+    .type_dictoffset = 288,
+    .heap_type_keys = 880,
+    .dict_keys = 32,
+    .dict_values = 40,
+    .module_dict = 16,
+    .long_tag = 16,
+    .long_digits = 24,
     .bytes_size = 16,
     .bytes_data = 32,
 };

@@ -44,7 +44,6 @@ const struct python_layout python_layout_3_8 = {
     .code_filename = 104,
     .code_firstlineno = 40,
     .code_lines = 120,
-    .code_flags = 36,
     .code_instrs = OX_PYTHON_NONE,
     .code_tlbc = OX_PYTHON_NONE,
     .code_bytes = 176,
@@ -57,6 +56,15 @@ const struct python_layout python_layout_3_8 = {
     .unicode_ascii = 48,
     .unicode_compact = 72,
     .unicode_kind_shift = 2,
+    /* PyTypeObject, PyHeapTypeObject, PyDictObject, PyModuleObject, PyLongObject */
+    .type_basicsize = 32,
+    .type_dictoffset = 288,
+    .heap_type_keys = 872,
+    .dict_keys = 32,
+    .dict_values = 40,
+    .module_dict = 16,
+    .long_tag = 16,
+    .long_digits = 24,
     .bytes_size = 16,
     .bytes_data = 32,
 };

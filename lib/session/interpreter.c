@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "python/thread_names.h"
 #include "session/memory.h"
 #include "symbols/locate.h"
 
@@ -303,4 +304,44 @@ bool interpreter_plan(struct session *s, struct target *t, struct watch *w, uint
     pid_t tid = ns_tid_of(w);
     list_threads(t, py, now);
     return plan_listed(py, tid, &w->plan);
+}
+
+static struct watch *watch_of_ns_tid(struct target *t, uint64_t tid)
+{
+    for (size_t i = 0; i < t->threads.n; i++) {
+        struct watch *w = t->threads.items[i]->watch;
+        if (w && (uint64_t)(w->ns_tid ? w->ns_tid : w->thread->tid) == tid)
+            return w;
+    }
+    return NULL;
+}
+
+static void take_name(void *arg, uint64_t ident, const char *name)
+{
+    struct target *t = arg;
+    const struct interpreter *py = t->python;
+    for (size_t i = 0; i < py->n_threads; i++) {
+        if (py->threads[i].pthread_addr != ident)
+            continue;
+        struct watch *w = watch_of_ns_tid(t, py->threads[i].native_id);
+        if (w)
+            snprintf(w->python_name, sizeof(w->python_name), "%s", name);
+        return;
+    }
+}
+
+void interpreter_name_threads(struct session *s, struct target *t)
+{
+    enum { THREADS_NAMED_MAX = 1024 }; /* more would take too long */
+    struct interpreter *py = t->python;
+    if (!py || s->opt.view == VIEW_NATIVE)
+        return;
+    list_threads(t, py, clock_now_ns());
+    if (t->threads.n > THREADS_NAMED_MAX || py->n_threads > THREADS_NAMED_MAX)
+        return;
+    struct live_memory live = {
+        .process = &t->process, .file_dev = py->module->dev, .file_ino = py->module->ino};
+    struct python_memory m = live_memory_reader(&live);
+    if (python_thread_names(&m, &py->runtime, &py->active_dict, take_name, t) < 0)
+        py->active_dict = 0;
 }

@@ -455,10 +455,11 @@ bool session_thread(struct session *s, size_t i, struct session_thread *ret)
             i -= n;
             continue;
         }
-        const struct thread *th = target->threads.items[i];
+        struct thread *th = target->threads.items[i];
+        ticks_label(th, s->label);
         const struct watch *w = th->watch;
         *ret = (struct session_thread){
-            .pid = target->process.pid, .tid = th->tid, .name = th->name, .syscall = -1};
+            .pid = target->process.pid, .tid = th->tid, .name = s->label, .syscall = -1};
         if (w && w->sampled) {
             ret->sampled = true;
             ret->asleep = w->asleep || w->syscall >= 0;

@@ -101,8 +101,8 @@ bool session_advice(struct session *s, size_t i, const char **ret_module, char *
 /* What was found of each thread at its last look, for `oxprof dump`. */
 struct session_thread {
     pid_t pid, tid;
-    const char *name;
-    bool sampled; /* else nothing below is set */
+    const char *name; /* holds until the next call */
+    bool sampled;     /* else nothing below is set */
     bool asleep;
     int64_t syscall; /* -1: none */
     uint32_t tally;  /* of the profile */

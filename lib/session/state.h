@@ -27,6 +27,7 @@ struct interpreter {
     struct python_thread *threads; /* owned; as last listed */
     size_t n_threads, threads_cap;
     uint64_t listed_ns, list_again_ns; /* when; and when next at the earliest */
+    uint64_t active_dict;              /* threading._active; 0 not found yet */
 };
 
 /* One process under study. */
@@ -69,6 +70,7 @@ struct kept_snapshot {
     char name[64];
 };
 
+enum { THREAD_LABEL_BYTES = 130 };
 enum { WARNINGS_MAX = 16, STACK_FRAMES_MAX = UNWIND_FRAMES_MAX + PYTHON_STACK_MAX + 1 };
 
 struct session {
@@ -108,7 +110,8 @@ struct session {
     struct python_work *python_work;  /* owned; of the walk under way */
     struct kept_snapshot *kept;
     size_t n_kept, kept_cap;
-    char *warnings[WARNINGS_MAX]; /* owned */
+    char label[THREAD_LABEL_BYTES]; /* of the thread last asked for */
+    char *warnings[WARNINGS_MAX];   /* owned */
     size_t n_warnings;
 };
 
@@ -132,6 +135,9 @@ void interpreter_forget(struct target *t);
 /* Prepares the copying of a thread's Python frames; true if it has any. */
 bool interpreter_plan(struct session *s, struct target *t, struct watch *w, uint64_t now);
 
+/* Reads what the threading module calls the threads. */
+void interpreter_name_threads(struct session *s, struct target *t);
+
 /* pystacks.c: replaces the native frames in s->frames (innermost first, n of them) by the merged
  * stack and returns its length; n where the thread runs no Python. */
 struct python_work *pystacks_new(void);
@@ -149,6 +155,8 @@ void ticks_settle(struct session *s);
 /* Those that were to be stopped in this tick, but had fallen asleep. */
 void ticks_capture_sleepers(struct session *s);
 void ticks_renew_names(struct session *s);
+/* "python3: worker 1": the system's name, and Python's. */
+void ticks_label(const struct thread *th, char label[THREAD_LABEL_BYTES]);
 /* `owed`: the last tick that its threads were there for. */
 void ticks_end_target(struct session *s, struct target *t, uint64_t owed);
 

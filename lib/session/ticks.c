@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <asm/unistd.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -394,15 +395,24 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
     s->profile->threads_seen++;
 }
 
+void ticks_label(const struct thread *th, char label[THREAD_LABEL_BYTES])
+{
+    const char *name = th->watch ? th->watch->python_name : "";
+    snprintf(label, THREAD_LABEL_BYTES, "%s%s%s", th->name, *name ? ": " : "", name);
+}
+
 /* Of up to `most` threads, going round: reading a name costs 5 us. */
 static void renew_names(struct session *s, struct target *t, size_t most)
 {
+    char label[THREAD_LABEL_BYTES];
     size_t n = t->threads.n < most ? t->threads.n : most;
+    interpreter_name_threads(s, t);
     for (size_t i = 0; i < n; i++) {
         struct thread *th = t->threads.items[t->name_turn++ % t->threads.n];
-        if (!th->gone && th->watch && thread_read_name(&t->process, th) == 0)
-            th->watch->profile_thread =
-                profile_thread(s->profile, t->process.pid, th->tid, th->name);
+        if (th->gone || !th->watch || thread_read_name(&t->process, th) < 0)
+            continue;
+        ticks_label(th, label);
+        th->watch->profile_thread = profile_thread(s->profile, t->process.pid, th->tid, label);
     }
 }
 
