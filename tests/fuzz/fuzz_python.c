@@ -9,6 +9,7 @@
 #include "fuzz.h"
 #include "python/merge.h"
 #include "python/runtime.h"
+#include "python/thread_names.h"
 
 enum { THREADS = 8, NATIVE = 64 };
 
@@ -57,12 +58,21 @@ static void merge(struct reading *r, const uint8_t *data, size_t bytes)
     check_merged(&merged, n, r->stack.n);
 }
 
+static void check_name(void *arg, uint64_t ident, const char *name)
+{
+    (void)ident;
+    *(size_t *)arg += strlen(name);
+}
+
 static void read_threads(struct reading *r, const struct python_memory *m,
                          const struct python_runtime *runtime, const uint8_t *data, size_t bytes)
 {
     struct python_thread *threads OX_FREE = NULL;
     size_t cap = 0, tail = bytes < NATIVE ? bytes : NATIVE;
     int n = python_runtime_threads(m, runtime, &threads, &cap);
+    uint64_t dict = 0;
+    size_t name_bytes = 0;
+    python_thread_names(m, runtime, &dict, check_name, &name_bytes);
     for (int i = 0; i < n && i < THREADS; i++) {
         uint64_t holder;
         r->codes.now_ns += 1000 * 1000;

@@ -133,7 +133,7 @@ class Python(harness.Case):
         self.assertGreaterEqual(complete, 0.999 * samples - 1)
 
     def dumped(self, pid, *args):
-        """The stacks of each thread: lists of (name, file's basename, line), innermost first."""
+        """The text, and the stacks of each thread: lists of (name, file's basename, line), innermost first."""
         result = oxprof("dump", "-p", pid, *args)
         self.assertEqual(result.code, 0, result.err)
         stacks = []
@@ -143,7 +143,7 @@ class Python(harness.Case):
             elif match := FRAME.match(line.strip()):
                 stacks[-1].append((match["name"], os.path.basename(match["file"]),
                                    int(match["line"])))
-        return stacks
+        return result.out, stacks
 
     @each_version
     def test_dump(self, python):
@@ -151,14 +151,17 @@ class Python(harness.Case):
         script = os.path.join(SCRIPTS, "python_blocked.py")
         with Process([python, script], stdin=subprocess.PIPE) as target:
             self.assertTrue(target.out.wait_for(r"^ready$"), target.texts())
-            stacks = self.dumped(target.pid, "--python")
+            text, stacks = self.dumped(target.pid, "--python")
             self.assert_untouched(target.pid)
             lines = target.out.text().splitlines()[:-1]
             target.popen.stdin.close()
             self.assertEqual(target.wait(), 0, target.texts())
-        self.assertEqual(len(lines), 9)
+        self.assertEqual(len(lines), 18)
         for line in lines:
-            _, *fields = line.split("\t")
+            first, *fields = line.split("\t")
+            if first == "thread":
+                self.assertRegex(text, rf"(?m)^# thread \d+ \(\S+: {fields[1]}\): waiting")
+                continue
             frames = list(zip(fields[::3], fields[1::3], map(int, fields[2::3])))
             self.assertIn(frames, stacks)
 

@@ -2,7 +2,7 @@
 """Threads that wait in places worth reading. Prints what the interpreter itself says of them.
 
 Each line: the thread's ident, then its frames, innermost first, as NAME FILE LINE, with tabs
-between. Runs on every CPython from 3.8 on. Ends when its standard input does.
+between; then, for each, "thread", the ident and the thread's name. Runs on every CPython from 3.8 on. Ends when its standard input does.
 """
 import os
 import sys
@@ -121,7 +121,8 @@ def all_wait(idents):
 
 
 def main():
-    threads = [threading.Thread(target=place, daemon=True) for place in PLACES]
+    threads = [threading.Thread(target=place, daemon=True, name="the " + place.__name__)
+               for place in PLACES]
     for thread in threads:
         thread.start()
     idents = [thread.ident for thread in threads]
@@ -132,6 +133,8 @@ def main():
     for ident, frame in sys._current_frames().items():
         if ident in idents:
             print(ident, *frames_of(frame), sep="\t", file=out)
+    for thread in threads:
+        print("thread", thread.ident, thread.name, sep="\t", file=out)
     print("ready", file=out)
     out.flush()
     sys.stdin.read()

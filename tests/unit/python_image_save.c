@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "python/frames.h"
+#include "python/thread_names.h"
 #include "target/process.h"
 
 struct range {
@@ -82,6 +83,13 @@ static void save(struct recorder *r, uint64_t runtime, unsigned hint)
     }
 }
 
+static void ignore(void *arg, uint64_t ident, const char *name)
+{
+    (void)arg;
+    (void)ident;
+    (void)name;
+}
+
 static void read_all(const struct python_memory *m, uint64_t addr, unsigned hint)
 {
     struct python_runtime runtime;
@@ -101,6 +109,8 @@ static void read_all(const struct python_memory *m, uint64_t addr, unsigned hint
         if (stack.end != PYTHON_COMPLETE)
             die("a stack is torn");
     }
+    uint64_t dict = 0;
+    python_thread_names(m, &runtime, &dict, ignore, NULL);
     python_codes_release(&codes);
     python_names_release(&names);
     free(threads);

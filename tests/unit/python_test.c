@@ -10,6 +10,7 @@
 #include "python/frames.h"
 #include "python/lines.h"
 #include "python/text.h"
+#include "python/thread_names.h"
 #include "python_image.h"
 
 /* ---- saved interpreters: what they say of their own stacks is what we read */
@@ -95,6 +96,18 @@ static size_t lines_in(const char *text)
     return n;
 }
 
+struct name_check {
+    const char *expected;
+    size_t found;
+};
+
+static void check_name(void *arg, uint64_t ident, const char *name)
+{
+    struct name_check *c = arg;
+    char *line OX_FREE = mem_printf("thread\t%llu\t%s\n", (unsigned long long)ident, name);
+    c->found += strstr(c->expected, line) != NULL;
+}
+
 static const char *const versions[] = {"3.8", "3.9", "3.10", "3.11", "3.12", "3.13"};
 
 static void check_image(const char *version)
@@ -110,9 +123,12 @@ static void check_image(const char *version)
         char *text OX_FREE = stack_text(&r, r.threads[i].pthread_addr);
         found += strstr(expected, text) != NULL;
     }
-    cr_expect_eq(found, lines_in(expected), "%s: %zu stacks of %zu are as the interpreter says",
-                 version, found, lines_in(expected));
-    cr_expect_eq(lines_in(expected), 9);
+    cr_expect_eq(found, 9, "%s: %zu stacks are as the interpreter says", version, found);
+    struct name_check names = {.expected = expected};
+    uint64_t dict = 0;
+    cr_expect_eq(python_thread_names(&r.memory, &r.runtime, &dict, check_name, &names), 0);
+    cr_expect_eq(names.found, 9, "%s: %zu names", version, names.found);
+    cr_expect_eq(lines_in(expected), 18, "nine stacks, nine names");
     close_image(&r);
 }
 
