@@ -15,8 +15,8 @@ enum {
     MAPS_MAX_BYTES = 8 << 20,
     LOOK_FIRST_NS = 100 * 1000 * 1000, /* an interpreter may be loaded, or begin, late */
     MAPS_MANY_BYTES = 512 << 10,       /* reading so many costs the target milliseconds */
-    LIST_EVERY_NS = 20 * 1000 * 1000,
-    LIST_COST_PART = 50, /* listing the threads costs at most this part of the time */
+    LIST_COST_PART = 50,             /* listing the threads costs at most this part of the time, */
+    LIST_BURST_NS = 5 * 1000 * 1000, /* and this, when many begin at once */
 };
 
 /* What tells the code of CPython: names of Python/ceval.c, Objects/call.c and Objects/descrobject.c
@@ -52,6 +52,7 @@ static void free_interpreter(struct interpreter *py)
     python_codes_release(&py->codes);
     free(py->ranges);
     free(py->threads);
+    free(py->listing);
     free(py);
 }
 
@@ -156,6 +157,7 @@ static bool try_candidate(struct session *s, struct target *t, struct candidate 
     struct interpreter *py = mem_alloc(sizeof(*py));
     py->runtime = runtime;
     py->module = c->module;
+    py->found_ns = clock_now_ns();
     python_codes_init(&py->codes, &s->python_names);
     take_ranges(py, c);
     t->python = py;
@@ -231,23 +233,36 @@ static uint64_t tid_of_pthread(const struct python_memory *m, uint64_t pthread)
 }
 
 /* Numbers by the C library's own account: before 3.11, and after a fork, nothing else is true. */
-static void list_threads(struct target *t, struct interpreter *py, uint64_t now)
+static void take_list(struct interpreter *py, const struct python_memory *m, size_t n)
 {
-    if (now < py->list_again_ns)
-        return;
+    struct python_thread *before = py->threads;
+    size_t cap = py->threads_cap;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t tid = tid_of_pthread(m, py->listing[i].pthread_addr);
+        if (tid)
+            py->listing[i].native_id = tid;
+    }
+    py->threads = py->listing;
+    py->threads_cap = py->listing_cap;
+    py->n_threads = n;
+    py->listing = before;
+    py->listing_cap = cap;
+}
+
+/* Where the list is just being changed, the one before holds. False: it would cost too much. */
+static bool list_threads(struct target *t, struct interpreter *py)
+{
+    uint64_t now = clock_now_ns();
+    if (py->listing_ns > (now - py->found_ns) / LIST_COST_PART + LIST_BURST_NS)
+        return false;
     struct live_memory live = {
         .process = &t->process, .file_dev = py->module->dev, .file_ino = py->module->ino};
     struct python_memory m = live_memory_reader(&live);
-    int n = python_runtime_threads(&m, &py->runtime, &py->threads, &py->threads_cap);
-    py->n_threads = n > 0 ? (size_t)n : 0;
-    for (size_t i = 0; i < py->n_threads; i++) {
-        uint64_t tid = tid_of_pthread(&m, py->threads[i].pthread_addr);
-        if (tid)
-            py->threads[i].native_id = tid;
-    }
-    py->listed_ns = clock_now_ns();
-    uint64_t cost = (py->listed_ns - now) * LIST_COST_PART;
-    py->list_again_ns = py->listed_ns + (cost > LIST_EVERY_NS ? cost : LIST_EVERY_NS);
+    int n = python_runtime_threads(&m, &py->runtime, &py->listing, &py->listing_cap);
+    if (n >= 0)
+        take_list(py, &m, (size_t)n);
+    py->listing_ns += clock_now_ns() - now;
+    return true;
 }
 
 static void add_range(struct copy_plan *plan, uint64_t addr, size_t bytes)
@@ -296,14 +311,24 @@ static bool plan_listed(const struct interpreter *py, pid_t tid, struct copy_pla
     return plan->n_chains > 0;
 }
 
-bool interpreter_plan(struct session *s, struct target *t, struct watch *w, uint64_t now)
+bool interpreter_plan(struct session *s, struct target *t, struct watch *w)
 {
+    enum { MISSES_IN_A_ROW = 8, THEN_EVERY = 64 };
     struct interpreter *py = t->python;
     if (!py || s->opt.view == VIEW_NATIVE)
         return false;
     pid_t tid = ns_tid_of(w);
-    list_threads(t, py, now);
-    return plan_listed(py, tid, &w->plan);
+    if (w->plan_misses == 0 && plan_listed(py, tid, &w->plan))
+        return true;
+    /* A thread that never runs Python must not have them all listed time and again. */
+    bool listed = (w->plan_misses < MISSES_IN_A_ROW || w->plan_misses % THEN_EVERY == 0) &&
+                  list_threads(t, py);
+    bool found = plan_listed(py, tid, &w->plan);
+    if (found)
+        w->plan_misses = 0;
+    else if (listed || w->plan_misses >= MISSES_IN_A_ROW)
+        w->plan_misses++;
+    return found;
 }
 
 static struct watch *watch_of_ns_tid(struct target *t, uint64_t tid)
@@ -336,7 +361,7 @@ void interpreter_name_threads(struct session *s, struct target *t)
     struct interpreter *py = t->python;
     if (!py || s->opt.view == VIEW_NATIVE)
         return;
-    list_threads(t, py, clock_now_ns());
+    list_threads(t, py);
     if (t->threads.n > THREADS_NAMED_MAX || py->n_threads > THREADS_NAMED_MAX)
         return;
     struct live_memory live = {

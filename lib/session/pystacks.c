@@ -177,18 +177,23 @@ static size_t only(struct session *s, uint64_t which)
     return 1;
 }
 
+/* The state that it had is another's, or none, by now. */
+static bool plan_anew(struct session *s, struct target *t, struct watch *w)
+{
+    w->plan_misses = 1;
+    return interpreter_plan(s, t, w);
+}
+
 size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
                       const struct snapshot *snap, struct stack *native, size_t n)
 {
     struct interpreter *py = t->python;
     struct python_work *k = s->python_work;
     uint64_t now = clock_now_ns();
-    if (!py || !w->plan.n_chains || !snap->n_pieces) {
-        interpreter_plan(s, t, w, now);
+    if (!py || !w->plan.n_chains || !snap->n_pieces)
         return s->opt.gil                   ? only(s, SPECIAL_NOT_COUNTED)
                : s->opt.view == VIEW_PYTHON ? only(s, SPECIAL_NO_PYTHON)
                                             : n;
-    }
     struct live_memory live = {.process = &t->process,
                                .snap = snap,
                                .file_dev = py->module->dev,
@@ -199,7 +204,7 @@ size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
     if (s->opt.gil && !holds_gil(py, &m, &w->plan))
         return only(s, SPECIAL_NOT_COUNTED);
     if (!walk_all(s, py, &m, &w->plan)) {
-        interpreter_plan(s, t, w, now);
+        s->profile->python_torn += plan_anew(s, t, w);
         return s->opt.view == VIEW_PYTHON ? only(s, SPECIAL_NO_PYTHON) : n;
     }
     for (size_t i = 0; i < native->n; i++)

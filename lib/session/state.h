@@ -26,8 +26,11 @@ struct interpreter {
     size_t n_ranges, ranges_cap;
     struct python_thread *threads; /* owned; as last listed */
     size_t n_threads, threads_cap;
-    uint64_t listed_ns, list_again_ns; /* when; and when next at the earliest */
-    uint64_t active_dict;              /* threading._active; 0 not found yet */
+    struct python_thread *listing; /* owned; where the next list is made */
+    size_t listing_cap;
+    uint64_t found_ns;    /* when it was found */
+    uint64_t listing_ns;  /* how long the listing of threads has taken since */
+    uint64_t active_dict; /* threading._active; 0 not found yet */
 };
 
 /* One process under study. */
@@ -133,7 +136,7 @@ void interpreter_look(struct session *s, struct target *t, uint64_t now);
 /* Forgets it, after an exec or at the target's end. */
 void interpreter_forget(struct target *t);
 /* Prepares the copying of a thread's Python frames; true if it has any. */
-bool interpreter_plan(struct session *s, struct target *t, struct watch *w, uint64_t now);
+bool interpreter_plan(struct session *s, struct target *t, struct watch *w);
 
 /* Reads what the threading module calls the threads. */
 void interpreter_name_threads(struct session *s, struct target *t);

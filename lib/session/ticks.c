@@ -314,6 +314,8 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
     struct snapshot snap;
     uint32_t tally;
     uint64_t gap = s->tick - w->tick - 1;
+    if (t->python && !w->plan.n_chains)
+        interpreter_plan(s, t, w);
     int rc = capture_asleep(s, t, w, &tally, &snap);
     w->teach = rc == 0 && may_be_taught(s, &snap);
     if (w->teach) {
@@ -389,8 +391,6 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
     }
     w->run_first_ns = w->run.run_ns;
     th->watch = w;
-    if (t->python)
-        interpreter_plan(s, t, w, clock_now_ns());
     s->n_watches++;
     s->profile->threads_seen++;
 }
