@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "base/clock.h"
+
 /* Asked anew each time: where memory was, a file of FUSE or of a network may be by now, which
  * hangs its reader for good. */
 static bool find_memory(struct process *p, uint64_t addr, uint64_t *ret_start, uint64_t *ret_end)
@@ -58,6 +60,7 @@ int asleep_capture(struct watch *w, uint8_t *buf, struct snapshot *ret)
     *ret = (struct snapshot){
         .pid = w->process->pid,
         .tid = w->thread->tid,
+        .taken_ns = clock_now_ns(),
         .state = STATE_WAIT,
         .source = SOURCE_ASLEEP,
         .syscall = where.syscall,

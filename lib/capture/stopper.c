@@ -298,6 +298,7 @@ static void take(struct stopper *s, struct stop *stop, bool ours)
         repair(s, w->thread->tid, w, &r);
     struct snapshot *snap = &stop->snapshot;
     bool blocked = was_blocked(&r);
+    snap->taken_ns = clock_now_ns();
     snap->pid = w->process->pid;
     snap->tid = w->thread->tid;
     snap->state = blocked ? STATE_WAIT : STATE_CPU;

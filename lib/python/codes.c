@@ -130,10 +130,12 @@ static int renew(struct python_codes *t, const struct python_memory *m,
     rc = decode(t, m, l, &h, &fresh);
     if (rc < 0)
         return rc;
-    if (same && fresh.function == code->function)
+    if (same && fresh.function == code->function) {
         fresh.first_ns = code->first_ns;
-    else
+    } else {
         t->replaced += code->epoch != 0;
+        t->fresh++;
+    }
     t->lines_kept -= code->lines.n;
     python_lines_release(&code->lines);
     *code = fresh;

@@ -38,6 +38,7 @@ struct python_codes {
     uint64_t epoch;          /* moved on by the owner, with each stack */
     uint64_t now_ns;         /* the owner's: any clock */
     uint64_t replaced;       /* how often an address held another code object */
+    uint64_t fresh;          /* how many were decoded that had not been known before */
 };
 
 void python_codes_init(struct python_codes *t, struct python_names *names);

@@ -177,6 +177,24 @@ static size_t only(struct session *s, uint64_t which)
     return 1;
 }
 
+/*
+ * Code objects that are met for the first time are read after the thread has gone on. That it has
+ * left them, and they have been freed and others made in their place, takes it longer than this:
+ * unless we had to wait for a CPU ourselves.
+ */
+static bool came_late(const struct interpreter *py, uint64_t fresh_before, struct watch *w,
+                      const struct snapshot *snap)
+{
+    enum { LATE_NS = 2 * 1000 * 1000 };
+    struct proc_run run;
+    if (py->codes.fresh == fresh_before || clock_now_ns() - snap->taken_ns < LATE_NS)
+        return false;
+    bool slept = snap->source == SOURCE_ASLEEP &&
+                 thread_run(w->threads, w->process, w->thread, &run) == 0 &&
+                 run.switches_in == w->run.switches_in;
+    return !slept;
+}
+
 /* The state that it had is another's, or none, by now. */
 static bool plan_anew(struct session *s, struct target *t, struct watch *w)
 {
@@ -189,7 +207,7 @@ size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
 {
     struct interpreter *py = t->python;
     struct python_work *k = s->python_work;
-    uint64_t now = clock_now_ns();
+    uint64_t now = clock_now_ns(), fresh = py ? py->codes.fresh : 0;
     if (!py || !w->plan.n_chains || !snap->n_pieces)
         return s->opt.gil                   ? only(s, SPECIAL_NOT_COUNTED)
                : s->opt.view == VIEW_PYTHON ? only(s, SPECIAL_NO_PYTHON)
@@ -205,6 +223,10 @@ size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
         return only(s, SPECIAL_NOT_COUNTED);
     if (!walk_all(s, py, &m, &w->plan)) {
         s->profile->python_torn += plan_anew(s, t, w);
+        return s->opt.view == VIEW_PYTHON ? only(s, SPECIAL_NO_PYTHON) : n;
+    }
+    if (came_late(py, fresh, w, snap)) {
+        s->profile->python_torn++;
         return s->opt.view == VIEW_PYTHON ? only(s, SPECIAL_NO_PYTHON) : n;
     }
     for (size_t i = 0; i < native->n; i++)

@@ -61,6 +61,7 @@ struct snapshot_piece {
 
 struct snapshot {
     pid_t pid, tid;
+    uint64_t taken_ns; /* CLOCK_MONOTONIC; 0 where it was saved */
     enum thread_state state;
     enum snapshot_source source;
     int64_t syscall;      /* number of the system call that it is in; -1 none */
