@@ -17,6 +17,8 @@ static const char usage[] =
     "  -r, --rate HZ         default 100         -i, --interval TIME  0.1ms to 10s, instead of -r\n"
     "  -d, --duration TIME   as 5s, 500ms, 2m        --samples N      enough is enough\n"
     "      --start-paused    until SIGUSR2           --capture auto|stop|nostop\n"
+    "      --python --native only such frames; --mixed: both     --gil  only who holds Python's "
+    "lock\n"
     "\n"
     "What to print:\n"
     "  -o, --output FILE     default: stdout   -f, --format text|tsv|folded|flamegraph\n"
@@ -38,7 +40,7 @@ static const char usage[] =
 
 static const char dump_usage[] =
     "usage: oxprof dump -p PID [-t TID] [--capture auto|nostop] [--demangle full|simple|none]\n"
-    "                   [--addresses] [--no-inlines] [--full-paths]\n"
+    "                   [--addresses] [--no-inlines] [--full-paths] [--python|--native]\n"
     "       oxprof dump -p PID --save FILE       keep the snapshots, for a bug report\n"
     "       oxprof dump --replay FILE            show the stacks of such a file\n"
     "\n"
@@ -56,7 +58,7 @@ void help_dump(FILE *out)
 
 void version_print(void)
 {
-    printf("oxprof %s\n-perf -python -debuginfod\n", OX_VERSION);
+    printf("oxprof %s\n-perf +python -debuginfod\n", OX_VERSION);
 }
 
 bool help_asked(const struct options *opt, void (*help)(FILE *out), int *ret_code)

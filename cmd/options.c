@@ -208,6 +208,33 @@ static bool set_children(struct options *opt, const char *value)
     return opt->session.children = true;
 }
 
+static bool set_mixed(struct options *opt, const char *value)
+{
+    (void)value;
+    opt->session.view = VIEW_MIXED;
+    return true;
+}
+
+static bool set_native(struct options *opt, const char *value)
+{
+    (void)value;
+    opt->session.view = VIEW_NATIVE;
+    return true;
+}
+
+static bool set_python(struct options *opt, const char *value)
+{
+    (void)value;
+    opt->session.view = VIEW_PYTHON;
+    return true;
+}
+
+static bool set_gil(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->session.gil = true;
+}
+
 static bool set_start_paused(struct options *opt, const char *value)
 {
     (void)value;
@@ -290,6 +317,10 @@ static const struct rule {
     {"mode", 0, true, OPTIONS_SAMPLE, read_mode},
     {"children", 0, false, OPTIONS_SAMPLE, set_children},
     {"start-paused", 0, false, OPTIONS_SAMPLE, set_start_paused},
+    {"mixed", 0, false, OPTIONS_SAMPLE | OPTIONS_DUMP, set_mixed},
+    {"native", 0, false, OPTIONS_SAMPLE | OPTIONS_DUMP, set_native},
+    {"python", 0, false, OPTIONS_SAMPLE | OPTIONS_DUMP, set_python},
+    {"gil", 0, false, OPTIONS_SAMPLE, set_gil},
     {"capture", 0, true, OPTIONS_SAMPLE | OPTIONS_DUMP, read_capture},
     {"quiet", 'q', false, 0, set_quiet},
     {"verbose", 'v', false, 0, set_verbose},

@@ -38,7 +38,7 @@ struct stop {
     bool visited; /* interrupted from its own CPU, so that it did not run at that moment */
     enum stop_result result;
     struct snapshot snapshot;
-    uint8_t *buf; /* owned; SNAPSHOT_STACK_MAX_BYTES, pages used only as needed */
+    uint8_t *buf; /* owned; SNAPSHOT_BUF_BYTES, pages used only as needed */
 };
 
 struct stopper {

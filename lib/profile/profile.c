@@ -278,6 +278,7 @@ void profile_reset(struct profile *p)
     for (size_t i = 0; i < p->n_tallies; i++)
         p->tallies[i].hits = 0;
     memset(p->lost, 0, sizeof(p->lost));
+    p->python_torn = p->python_mismatches = 0;
     p->truncated = p->folded = p->unattributed = 0;
     p->ticks = p->ticks_missed = 0;
     p->duration_ns = 0;

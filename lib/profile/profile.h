@@ -140,10 +140,12 @@ struct profile {
     uint64_t ticks, ticks_missed;
     uint64_t threads_seen;
     uint64_t lost[LOSS_N];
-    uint64_t truncated;    /* samples whose stack did not reach its thread's first function */
-    uint64_t folded;       /* samples whose stack a limit cut: SELF fell on a caller */
-    uint64_t unattributed; /* samples that a limit put under the thread "[other]" */
-    uint64_t hidden;       /* of a view: samples that its filter left out */
+    uint64_t truncated;         /* samples whose stack did not reach its thread's first function */
+    uint64_t python_torn;       /* samples whose Python frames could not be followed to their end */
+    uint64_t python_mismatches; /* samples whose native and Python frames did not fit together */
+    uint64_t folded;            /* samples whose stack a limit cut: SELF fell on a caller */
+    uint64_t unattributed;      /* samples that a limit put under the thread "[other]" */
+    uint64_t hidden;            /* of a view: samples that its filter left out */
     /* of the adder's limits, since the beginning */
     uint64_t modules_folded; /* mappings that came under the module "[other]" */
     uint64_t tables_cut;     /* symbol tables that were not read to their end */

@@ -118,6 +118,10 @@ static void put_samples(struct text *t)
     put(t, "; ");
     put_count(t, p->truncated, "stack");
     put(t, " truncated");
+    if (p->python_torn)
+        put(t, "; %" PRIu64 " Python stacks torn", p->python_torn);
+    if (p->python_mismatches)
+        put(t, "; %" PRIu64 " Python stacks without their place", p->python_mismatches);
     put_limits_hit(t);
     end_line(t);
 }

@@ -119,19 +119,48 @@ static void ask_jit(struct session *s, uint32_t frame)
         namer_ask_demangled(s->namer, name, frame);
 }
 
+/* Known since it was sampled. Rows are told apart by the function's first line. */
+static void name_python(struct session *s, uint32_t frame)
+{
+    const struct profile_frame *f = &s->profile->frames[frame];
+    const struct python_function *function = &s->python_names.items[OX_SPACE_NUMBER(f->space)];
+    struct profile_line line = {.function =
+                                    put(s, intern_get(s->python_names.strings, function->name)),
+                                .file = put(s, intern_get(s->python_names.strings, function->file)),
+                                .line = (uint32_t)f->address,
+                                .start_line = function->first_line};
+    profile_name(s->profile, frame, KIND_PYTHON, 0, &line, 1);
+}
+
+static void name_special(struct session *s, uint32_t frame)
+{
+    static const char *const texts[] = {
+        [SPECIAL_UNWIND_FAILED] = "[unwind failed]",
+        [SPECIAL_NOT_STOPPED] = "[not stopped]",
+        [SPECIAL_NO_PYTHON] = "[no Python frame]",
+        [SPECIAL_WAITING_FOR_GIL] = "[waiting for the GIL]",
+        [SPECIAL_NOT_COUNTED] = "[not counted]",
+    };
+    uint64_t which = s->profile->frames[frame].address;
+    name_plainly(s, frame, which == SPECIAL_WAITING_FOR_GIL ? KIND_PYTHON : KIND_UNKNOWN, 0,
+                 texts[which]);
+}
+
 static void ask_for_frame(struct session *s, uint32_t frame)
 {
     const struct profile_frame *f = &s->profile->frames[frame];
     switch (OX_SPACE_KIND(f->space)) {
     case SPACE_SPECIAL:
-        name_plainly(s, frame, KIND_UNKNOWN, 0,
-                     f->address == SPECIAL_UNWIND_FAILED ? "[unwind failed]" : "[not stopped]");
+        name_special(s, frame);
         break;
     case SPACE_MODULE:
         namer_ask(s->namer, s->modules.items[OX_SPACE_NUMBER(f->space)], f->address, frame);
         break;
     case SPACE_JIT:
         ask_jit(s, frame);
+        break;
+    case SPACE_PYTHON:
+        name_python(s, frame);
         break;
     default:
         name_plainly(s, frame, KIND_UNKNOWN, 0, "unknown");

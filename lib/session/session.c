@@ -41,9 +41,11 @@ struct session *session_new(const struct session_options *opt, struct guardian *
     s->namer = namer_new(&names, &s->modules);
     s->functions = unwinder_new();
     s->stack = mem_alloc(sizeof(*s->stack));
-    s->frames = mem_alloc(UNWIND_FRAMES_MAX * sizeof(*s->frames));
+    s->frames = mem_alloc(STACK_FRAMES_MAX * sizeof(*s->frames));
+    s->python_work = pystacks_new();
+    python_names_init(&s->python_names);
     /* pages are used only as stacks need them */
-    s->buf = mmap(NULL, SNAPSHOT_STACK_MAX_BYTES, PROT_READ | PROT_WRITE,
+    s->buf = mmap(NULL, SNAPSHOT_BUF_BYTES, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (s->buf == MAP_FAILED)
         die("out of memory");
@@ -58,6 +60,7 @@ struct session *session_new(const struct session_options *opt, struct guardian *
 
 static void free_target(struct target *t)
 {
+    interpreter_forget(t);
     for (size_t i = 0; t->live && i < t->threads.n; i++)
         free(t->threads.items[i]->watch);
     if (t->live) {
@@ -84,8 +87,10 @@ void session_free(struct session *s)
     free(s->targets);
     free(s->stack);
     free(s->frames);
+    free(s->python_work);
+    python_names_release(&s->python_names);
     free(s->to_stop);
-    munmap(s->buf, SNAPSHOT_STACK_MAX_BYTES);
+    munmap(s->buf, SNAPSHOT_BUF_BYTES);
     stopper_release(&s->stopper);
     namer_free(s->namer);
     unwinder_free(s->functions);
@@ -464,10 +469,11 @@ bool session_thread(struct session *s, size_t i, struct session_thread *ret)
             i -= n;
             continue;
         }
-        const struct thread *th = target->threads.items[i];
+        struct thread *th = target->threads.items[i];
+        ticks_label(th, s->label);
         const struct watch *w = th->watch;
         *ret = (struct session_thread){
-            .pid = target->process.pid, .tid = th->tid, .name = th->name, .syscall = -1};
+            .pid = target->process.pid, .tid = th->tid, .name = s->label, .syscall = -1};
         if (w && w->sampled) {
             ret->sampled = true;
             ret->asleep = w->asleep || w->syscall >= 0;

@@ -156,7 +156,7 @@ static bool frame_add(struct walk *w, const struct regs *regs, const struct mapp
         return end_with(w, STACK_TOO_DEEP);
     if (&w->regs != regs)
         w->regs = *regs;
-    w->out->frames[w->out->n++] = (struct frame){.addr = ip_of(w), .how = how};
+    w->out->frames[w->out->n++] = (struct frame){.addr = ip_of(w), .sp = sp_of(w), .how = how};
     w->code = code;
     w->exact = how == FRAME_LEAF || how == FRAME_SIGNAL;
     w->chained = false;

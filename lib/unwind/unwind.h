@@ -23,6 +23,7 @@ enum frame_how {
 
 struct frame {
     uint64_t addr;      /* FRAME_LEAF and FRAME_SIGNAL: the instruction; else the return address */
+    uint64_t sp;        /* stack pointer there: its C frame reaches up to that of its caller */
     enum frame_how how; /* names are looked up at addr - 1 for return addresses */
 };
 
