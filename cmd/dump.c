@@ -3,9 +3,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/clock.h"
 #include "base/escape.h"
+#include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/dump.h"
 #include "cmd/loop.h"

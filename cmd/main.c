@@ -15,6 +15,8 @@ static const struct command {
 } commands[] = {
     {"dump", dump_main},
     {"help", help_main},
+    {"record", record_main},
+    {"report", report_main},
 };
 
 void say(const char *fmt, ...)

@@ -13,11 +13,9 @@
 
 static report_writer *writer_of(const struct options *opt)
 {
-    const char *dot = opt->output ? strrchr(opt->output, '.') : NULL;
-    report_writer *by_suffix = dot ? report_find(dot + 1) : NULL;
-    if (opt->format)
-        return report_find(opt->format);
-    return by_suffix ? by_suffix : report_find("text");
+    const char *by_suffix = opt->output ? report_format_of(opt->output) : NULL;
+    const char *by_default = by_suffix ? by_suffix : opt->default_format;
+    return report_find(opt->format ? opt->format : by_default);
 }
 
 static int failed(const struct options *opt, int rc, struct error *err)
@@ -116,11 +114,13 @@ int output_report(const struct options *opt, const struct profile *p, FILE *fall
 
 int output_check(const struct options *opt, struct error *err)
 {
+    struct stat st;
+    if (opt->output && stat(opt->output, &st) == 0 && S_ISDIR(st.st_mode))
+        return failed(opt, -EISDIR, err);
     if (!opt->output || written_straight(opt->output))
         return 0;
     char *copy OX_FREE = mem_strdup(opt->output);
     const char *dir = dirname(copy);
-    struct stat st;
     if (stat(dir, &st) < 0)
         return failed(opt, -errno, err);
     if (!S_ISDIR(st.st_mode))

@@ -84,7 +84,7 @@ static void show_warnings(struct run *r)
     }
 }
 
-static void prepare_terminal(struct options *opt)
+void prepare_terminal(struct options *opt)
 {
     struct winsize size;
     bool terminal = !opt->output && isatty(STDOUT_FILENO);
@@ -358,23 +358,31 @@ static int run(struct run *r)
     return code;
 }
 
-static int sample_with(struct run *r, int argc, char **argv)
+static int sample_with(struct run *r, int argc, char **argv, const struct sample_defaults *defaults)
 {
     int code;
     if (!options_parse(&r->opt, argc, argv, OPTIONS_SAMPLE | OPTIONS_PRINT))
         return EXIT_USAGE;
-    if (help_asked(&r->opt, help_print, &code))
+    if (help_asked(&r->opt, defaults->help, &code))
         return code;
     if (check_usage(&r->opt) != EXIT_DONE)
         return EXIT_USAGE;
+    r->opt.default_format = defaults->format;
+    if (!r->opt.output_given)
+        r->opt.output = defaults->output;
     prepare_terminal(&r->opt);
     return run(r);
 }
 
-int sample_main(int argc, char **argv)
+int sample_as(int argc, char **argv, const struct sample_defaults *defaults)
 {
     struct run r = {.launcher = {.go_fd = -1, .failed_fd = -1}};
-    int code = sample_with(&r, argc, argv);
+    int code = sample_with(&r, argc, argv, defaults);
     options_release(&r.opt);
     return code;
+}
+
+int sample_main(int argc, char **argv)
+{
+    return sample_as(argc, argv, &(struct sample_defaults){.format = "text", .help = help_print});
 }

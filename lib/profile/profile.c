@@ -174,7 +174,7 @@ void profile_name(struct profile *p, uint32_t frame, enum frame_kind kind, uint3
     f->n_lines = (uint32_t)n;
 }
 
-static uint32_t other_thread(struct profile *p)
+uint32_t profile_other_thread(struct profile *p)
 {
     if (p->other_thread == UINT32_MAX)
         p->other_thread =
@@ -192,7 +192,7 @@ uint32_t profile_thread(struct profile *p, pid_t pid, pid_t tid, const char *nam
         return (uint32_t)*known;
     }
     if (p->by_thread.n >= p->limits.threads)
-        return other_thread(p);
+        return profile_other_thread(p);
     uint32_t thread = add_thread(
         p, &(struct profile_thread){.pid = pid, .tid = tid, .name = intern_put(p->strings, name)});
     map_put(&p->by_thread, (uint64_t)pid, (uint64_t)tid, thread);
@@ -234,7 +234,7 @@ static uint32_t tally_of(struct profile *p, const struct profile_tally *key)
     if (p->n_tallies >= p->limits.nodes && key->thread != p->other_thread) {
         /* At most four for each node, so these are bounded as well. */
         struct profile_tally merged = *key;
-        merged.thread = other_thread(p);
+        merged.thread = profile_other_thread(p);
         return tally_of(p, &merged);
     }
     p->tallies = mem_grow(p->tallies, &p->tallies_cap, p->n_tallies + 1, sizeof(*p->tallies));

@@ -136,6 +136,7 @@ struct profile {
     uint32_t title; /* "pid 4242 (app)", or "pids 4242,4243" */
     uint32_t mode;  /* "wall clock" or "CPU" */
     uint64_t interval_ns;
+    uint64_t began_ns;    /* since 1970; 0: not known */
     uint64_t duration_ns; /* sampled; pauses excluded */
     uint64_t ticks, ticks_missed;
     uint64_t threads_seen;
@@ -173,6 +174,9 @@ void profile_name(struct profile *p, uint32_t frame, enum frame_kind kind, uint3
 
 /* The thread with these numbers, added if new. Renames it if the name has changed. */
 uint32_t profile_thread(struct profile *p, pid_t pid, pid_t tid, const char *name);
+
+/* The thread "[other]", for those whose thread is not known. */
+uint32_t profile_other_thread(struct profile *p);
 
 /*
  * The tally for a stack given root first. Adds what is missing. The returned index stays valid: a

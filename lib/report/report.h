@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/error.h"
 #include "profile/profile.h"
 
 enum report_sort { SORT_SELF, SORT_TOTAL, SORT_NAME };
@@ -74,9 +75,28 @@ void report_table_release(struct report_table *t);
 int report_text(const struct profile *p, const struct report_options *opt, FILE *out);
 int report_tsv(const struct profile *p, const struct report_options *opt, FILE *out);
 int report_folded(const struct profile *p, const struct report_options *opt, FILE *out);
+/* The saved profile: everything, whatever the options leave out of what is printed. */
+int report_pprof(const struct profile *p, const struct report_options *opt, FILE *out);
 
 /* By name: the formats that this build writes. NULL where there is none of this name. */
 typedef int report_writer(const struct profile *p, const struct report_options *opt, FILE *out);
 report_writer *report_find(const char *format);
+/* The format that a file's suffix stands for; NULL where it tells none. */
+const char *report_format_of(const char *path);
+
+/*
+ * Reads saved profiles, oxprof's own and others' in the same format, and adds them up in p, which
+ * must be new and outlive the reader. Strings come as they are: hostile.
+ */
+struct report_reader;
+struct report_reader *report_reader_new(struct profile *p);
+void report_reader_free(struct report_reader *r);
+
+/*
+ * One file's bytes, compressed or not. -EBADMSG: it is no profile, or a damaged one; -E2BIG: over a
+ * limit; -EINVAL: sampled at another interval than those before it, or a difference. The sentence
+ * goes with "FILE: ". After an error p is only good to be freed.
+ */
+int report_reader_add(struct report_reader *r, const uint8_t *bytes, size_t n, struct error *err);
 
 #endif

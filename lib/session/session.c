@@ -193,6 +193,7 @@ static void arm(struct session *s)
 void session_start(struct session *s)
 {
     s->started = true;
+    s->profile->began_ns = clock_wall_ns();
     if (!s->paused)
         arm(s);
 }
