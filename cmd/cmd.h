@@ -79,6 +79,9 @@ void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int add_targets(struct session *s, const struct options *opt);
 int exit_of_error(int rc);
 
+/* The name of the format that the options ask for. */
+const char *output_format(const struct options *opt);
+
 /*
  * A report's way out. Regular files are written beside their place and renamed over it, so that no
  * half-written one is ever seen; FIFOs and devices are written straight. 0 or a negative errno.

@@ -115,7 +115,9 @@ static bool read_color(struct options *opt, const char *value)
 static bool read_format(struct options *opt, const char *value)
 {
     opt->format = value;
-    return report_find(value) || bad("--format", value, "want text, tsv, folded or pprof");
+    return report_find(value) ||
+           bad("--format", value,
+               "want text, tsv, json, folded, pprof, speedscope, firefox, callgrind or perf");
 }
 
 static bool read_sort(struct options *opt, const char *value)
@@ -245,6 +247,12 @@ static bool set_full_paths(struct options *opt, const char *value)
     return opt->report.full_paths = true;
 }
 
+static bool set_ci(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->report.ci = true;
+}
+
 static bool set_quiet(struct options *opt, const char *value)
 {
     (void)value;
@@ -302,6 +310,7 @@ static const struct rule {
     {"addresses", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_addresses},
     {"no-inlines", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_no_inlines},
     {"full-paths", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_full_paths},
+    {"ci", 0, false, OPTIONS_PRINT, set_ci},
     {"save", 0, true, OPTIONS_DUMP, read_save},
     {"replay", 0, true, OPTIONS_DUMP, read_replay},
     {"help", 'h', false, 0, set_help},

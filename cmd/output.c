@@ -11,11 +11,11 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 
-static report_writer *writer_of(const struct options *opt)
+const char *output_format(const struct options *opt)
 {
     const char *by_suffix = opt->output ? report_format_of(opt->output) : NULL;
     const char *by_default = by_suffix ? by_suffix : opt->default_format;
-    return report_find(opt->format ? opt->format : by_default);
+    return opt->format ? opt->format : by_default;
 }
 
 static int failed(const struct options *opt, int rc, struct error *err)
@@ -86,7 +86,7 @@ static int write_straight(const struct options *opt, const struct profile *p, re
 static int write_view(const struct options *opt, const struct profile *p, FILE *fallback,
                       struct error *err)
 {
-    report_writer *writer = writer_of(opt);
+    report_writer *writer = report_find(output_format(opt));
     int rc;
     if (!opt->output)
         rc = writer(p, &opt->report, fallback) < 0 ? -errno : 0;

@@ -51,6 +51,12 @@ static int report_with(struct options *opt, int argc, char **argv)
         say("want saved profiles: oxprof report FILE... (oxprof record writes them)");
         return EXIT_USAGE;
     }
+    if (report_time_of(output_format(opt)) == TIME_NEEDED) {
+        say("-f %s needs the order in time, which a saved profile does not hold: give it while "
+            "sampling (oxprof -f %s -o FILE -p PID)",
+            output_format(opt), output_format(opt));
+        return EXIT_USAGE;
+    }
     if (output_check(opt, &err) < 0) {
         say("%s", err.text);
         return EXIT_FAILED;

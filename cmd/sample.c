@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -239,6 +240,10 @@ static int report(struct run *r)
                                   : "the target ended, or nothing ran, too soon");
         return EXIT_NO_SAMPLES;
     }
+    if (p->untimed)
+        say("the order in time ends early: %" PRIu64 " of %" PRIu64
+            " samples came after its limit, and are left out",
+            p->untimed, session_samples(r->session));
     if (!launched)
         loop_end(&r->loop);
     if (output_report(&r->opt, p, stdout, &err) == 0)
@@ -370,6 +375,7 @@ static int sample_with(struct run *r, int argc, char **argv, const struct sample
     r->opt.default_format = defaults->format;
     if (!r->opt.output_given)
         r->opt.output = defaults->output;
+    r->opt.session.keep_time = report_time_of(output_format(&r->opt)) != TIME_NO_USE;
     prepare_terminal(&r->opt);
     return run(r);
 }

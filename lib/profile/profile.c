@@ -113,6 +113,8 @@ void profile_free(struct profile *p)
     free(p->nodes);
     free(p->threads);
     free(p->tallies);
+    free(p->moments);
+    free(p->last_moment);
     intern_free(p->strings);
     lookup_release(&p->by_frame);
     lookup_release(&p->by_node);
@@ -264,6 +266,41 @@ void profile_hit(struct profile *p, uint32_t tally, uint64_t hits)
         p->unattributed += hits;
 }
 
+void profile_keep_time(struct profile *p)
+{
+    p->timed = true;
+}
+
+static uint32_t *last_moment_of(struct profile *p, uint32_t thread)
+{
+    if (thread >= p->last_moment_cap) {
+        size_t before = p->last_moment_cap;
+        p->last_moment =
+            mem_grow(p->last_moment, &p->last_moment_cap, thread + 1u, sizeof(*p->last_moment));
+        memset(p->last_moment + before, 0, (p->last_moment_cap - before) * sizeof(*p->last_moment));
+    }
+    return &p->last_moment[thread];
+}
+
+void profile_moment(struct profile *p, uint32_t tally, uint64_t hits, uint64_t last_tick)
+{
+    uint32_t *last = last_moment_of(p, p->tallies[tally].thread);
+    struct profile_moment *m = *last ? &p->moments[*last - 1] : NULL;
+    uint64_t first = last_tick >= hits ? last_tick - hits + 1 : 1, end = m ? m->tick + m->hits : 0;
+    if (m && m->tally == tally && end == first && m->hits <= UINT32_MAX - hits) {
+        m->hits += (uint32_t)hits;
+        return;
+    }
+    if (p->n_moments == PROFILE_MOMENTS_MAX || hits > UINT32_MAX) {
+        p->untimed += hits;
+        return;
+    }
+    p->moments = mem_grow(p->moments, &p->moments_cap, p->n_moments + 1, sizeof(*p->moments));
+    p->moments[p->n_moments++] = (struct profile_moment){
+        .tick = first > end ? first : end, .tally = tally, .hits = (uint32_t)hits};
+    *last = (uint32_t)p->n_moments;
+}
+
 uint64_t profile_samples(const struct profile *p, enum profile_state state)
 {
     uint64_t sum = 0;
@@ -277,6 +314,10 @@ void profile_reset(struct profile *p)
 {
     for (size_t i = 0; i < p->n_tallies; i++)
         p->tallies[i].hits = 0;
+    for (size_t i = 0; i < p->n_threads && i < p->last_moment_cap; i++)
+        p->last_moment[i] = 0;
+    p->n_moments = 0;
+    p->untimed = 0;
     memset(p->lost, 0, sizeof(p->lost));
     p->truncated = p->folded = p->unattributed = 0;
     p->ticks = p->ticks_missed = 0;

@@ -23,6 +23,7 @@ struct report_options {
     bool no_inlines;               /* inlined functions count as the one that they are part of */
     const regex_t *focus, *ignore; /* borrowed; NULL: none. See report_view_init(). */
     bool full_paths;
+    bool ci; /* the 95 % interval of each share */
     bool color;
     size_t width;        /* columns to cut lines to; 0: never cut */
     size_t height;       /* lines a screenful has; 0: everything. Only with width. */
@@ -78,11 +79,26 @@ int report_folded(const struct profile *p, const struct report_options *opt, FIL
 /* The saved profile: everything, whatever the options leave out of what is printed. */
 int report_pprof(const struct profile *p, const struct report_options *opt, FILE *out);
 
+/* Schema "oxprof.report/1": the head's figures, and under "functions" the rows of the tsv. */
+int report_json(const struct profile *p, const struct report_options *opt, FILE *out);
+/* For KCachegrind, callgrind_annotate. */
+int report_callgrind(const struct profile *p, const struct report_options *opt, FILE *out);
+/* As `perf script` prints it: an event for each sample, so it is by far the largest. */
+int report_perf(const struct profile *p, const struct report_options *opt, FILE *out);
+/* For speedscope.app: a profile for each thread; in time where the profile is timed. */
+int report_speedscope(const struct profile *p, const struct report_options *opt, FILE *out);
+/* For profiler.firefox.com. -ENODATA where the profile is not timed. */
+int report_firefox(const struct profile *p, const struct report_options *opt, FILE *out);
+
 /* By name: the formats that this build writes. NULL where there is none of this name. */
 typedef int report_writer(const struct profile *p, const struct report_options *opt, FILE *out);
 report_writer *report_find(const char *format);
 /* The format that a file's suffix stands for; NULL where it tells none. */
 const char *report_format_of(const char *path);
+
+/* What a format does with the order in time. */
+enum report_time { TIME_NO_USE, TIME_USED, TIME_NEEDED };
+enum report_time report_time_of(const char *format);
 
 /*
  * Reads saved profiles, oxprof's own and others' in the same format, and adds them up in p, which

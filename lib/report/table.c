@@ -338,6 +338,14 @@ char *report_place(const struct profile *p, const struct report_options *opt,
     return OX_TAKE(module);
 }
 
+char *report_function_label(const struct profile *p, const struct report_options *opt,
+                            const struct report_row *row)
+{
+    OX_FREE char *function = report_function(p, row->function, NULL);
+    OX_FREE char *place = opt->lines || opt->addresses ? report_place(p, opt, row) : mem_strdup("");
+    return *place ? mem_printf("%s (%s)", function, place) : OX_TAKE(function);
+}
+
 int report_finish(FILE *out)
 {
     return fflush(out) || ferror(out) ? -EIO : 0;

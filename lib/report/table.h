@@ -71,6 +71,11 @@ char *report_function(const struct profile *p, uint32_t function, const char *ex
 char *report_place(const struct profile *p, const struct report_options *opt,
                    const struct report_row *row);
 
+/* What a writer of stacks calls the function of a row: its name, with its place where the options
+ * ask for lines or addresses. Owned by the caller; escaped. */
+char *report_function_label(const struct profile *p, const struct report_options *opt,
+                            const struct report_row *row);
+
 /* Flushes; -EIO where the stream has failed. */
 int report_finish(FILE *out);
 

@@ -30,6 +30,8 @@ struct session *session_new(const struct session_options *opt, struct guardian *
     s->profile = profile_new(NULL);
     s->profile->interval_ns = opt->interval_ns;
     s->profile->cpu_only = opt->cpu_only;
+    if (opt->keep_time)
+        profile_keep_time(s->profile);
     s->profile->mode = intern_put(s->profile->strings, opt->cpu_only ? "CPU" : "wall clock");
     s->symbols = symbols_new(&names);
     s->functions = unwinder_new();

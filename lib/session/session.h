@@ -30,6 +30,7 @@ struct session_options {
     bool start_paused;
     bool stops_allowed;
     bool keep_snapshots; /* for session_snapshots() */
+    bool keep_time;      /* for formats that show the order in time */
     enum demangle demangle;
 };
 

@@ -98,11 +98,13 @@ uint32_t stacks_special(struct session *s, struct watch *w, uint64_t special,
     return profile_stack(s->profile, &frame, 1, w->profile_thread, state);
 }
 
-void stacks_hit(struct session *s, uint32_t tally, uint64_t hits)
+void stacks_hit(struct session *s, uint32_t tally, uint64_t hits, uint64_t last_tick)
 {
     if (!hits || (s->opt.cpu_only && s->profile->tallies[tally].state != PROFILE_CPU))
         return;
     profile_hit(s->profile, tally, hits);
+    if (s->profile->timed)
+        profile_moment(s->profile, tally, hits, last_tick);
     s->samples += hits;
     atomic_store_explicit(&s->guardian->page->samples, s->samples, memory_order_relaxed);
 }

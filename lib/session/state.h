@@ -87,7 +87,8 @@ uint32_t stacks_tally(struct session *s, struct target *t, struct watch *w,
 /* The tally for a sample without a stack: SPECIAL_* in place of one. */
 uint32_t stacks_special(struct session *s, struct watch *w, uint64_t special,
                         enum profile_state state);
-void stacks_hit(struct session *s, uint32_t tally, uint64_t hits);
+/* Hits of the ticks up to last_tick. */
+void stacks_hit(struct session *s, uint32_t tally, uint64_t hits, uint64_t last_tick);
 
 /* naming.c */
 void naming_resolve(struct session *s);
