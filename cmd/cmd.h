@@ -61,12 +61,14 @@ void options_release(struct options *opt);
 int sample_main(int argc, char **argv);
 int record_main(int argc, char **argv);
 int report_main(int argc, char **argv);
+int diff_main(int argc, char **argv);
 int dump_main(int argc, char **argv);
 
 void help_print(FILE *out);
 void help_dump(FILE *out);
 void help_record(FILE *out);
 void help_report(FILE *out);
+void help_diff(FILE *out);
 /* --help and --version: true with the exit code where one was asked for. */
 bool help_asked(const struct options *opt, void (*help)(FILE *out), int *ret_code);
 int help_main(int argc, char **argv);
@@ -88,6 +90,9 @@ const char *output_format(const struct options *opt);
  */
 int output_report(const struct options *opt, const struct profile *p, FILE *fallback,
                   struct error *err);
+/* The same for whatever `write` writes: it returns 0, or sets errno. */
+int output_write(const struct options *opt, int (*write)(void *data, FILE *out), void *data,
+                 FILE *fallback, struct error *err);
 /* Says now, not after minutes of sampling, that the report can't be written. */
 int output_check(const struct options *opt, struct error *err);
 

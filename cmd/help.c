@@ -9,6 +9,7 @@ static const char usage[] =
     "       oxprof [OPTIONS] -- CMD [ARG...]     run CMD, sample it, print the report at its end\n"
     "       oxprof record ...                    the same, into a saved profile: oxprof.pb.gz\n"
     "       oxprof report FILE...                saved profiles in any format\n"
+    "       oxprof diff BEFORE AFTER             what has changed between two of them\n"
     "       oxprof dump -p PID                   every thread's stack once\n"
     "       oxprof help [COMMAND]                the manual page\n"
     "\n"
@@ -21,13 +22,14 @@ static const char usage[] =
     "      --start-paused    until SIGUSR2           --capture auto|stop|nostop\n"
     "\n"
     "What to print:\n"
-    "  -o, --output FILE     default: stdout     -f, --format text|tsv|folded|pprof\n"
+    "  -o, --output FILE     default: stdout     -f, --format FORMAT  text, tsv, json, folded,\n"
+    "                        pprof, speedscope, firefox, callgrind, perf; or by FILE's suffix\n"
     "      --sort self|total|name                -N, --top N          functions per block\n"
     "      --min-percent P   of the block            --threads        each thread apart\n"
     "      --demangle full|simple|none               --full-paths     of files\n"
     "      --focus RE        stacks that match       --ignore RE      stacks that don't\n"
     "      --lines           functions by line       --addresses      and by address\n"
-    "      --no-inlines      callers count instead\n"
+    "      --no-inlines      callers count instead   --ci             95% intervals of shares\n"
     "      --color auto|always|never             -q, --quiet  -v, --verbose\n"
     "  -h, --help            this text           -V, --version\n"
     "\n"
@@ -58,13 +60,32 @@ static const char report_usage[] =
     "\n"
     "Reads saved profiles, adds them up, and prints them in any format; - is standard input.\n"
     "\n"
-    "  -o, --output FILE     default: stdout     -f, --format text|tsv|folded|pprof\n"
+    "  -o, --output FILE     default: stdout     -f, --format FORMAT  text, tsv, json, folded,\n"
+    "                        pprof, speedscope, firefox, callgrind, perf; or by FILE's suffix\n"
     "      --sort self|total|name                -N, --top N          functions per block\n"
     "      --min-percent P   of the block            --threads        each thread apart\n"
     "      --demangle full|simple|none               --full-paths     of files\n"
     "      --focus RE        stacks that match       --ignore RE      stacks that don't\n"
     "      --lines           functions by line       --addresses      and by address\n"
-    "      --no-inlines      callers count instead   --color auto|always|never\n";
+    "      --no-inlines      callers count instead   --ci             95% intervals of shares\n"
+    "      --color auto|always|never\n";
+
+static const char diff_usage[] =
+    "usage: oxprof diff [OPTIONS] BEFORE AFTER\n"
+    "\n"
+    "Which functions gained and lost, in percent of all samples, as far as that is no chance.\n"
+    "\n"
+    "  -o, --output FILE     default: stdout     -f, --format text|folded\n"
+    "      --sort self|total|name                -N, --top N          functions per block\n"
+    "      --min-percent P   of difference           --full-paths     of files\n"
+    "      --focus RE        stacks that match       --ignore RE      stacks that don't\n"
+    "      --lines           functions by line       --addresses      and by address\n"
+    "      --no-inlines      callers count instead\n";
+
+void help_diff(FILE *out)
+{
+    fputs(diff_usage, out);
+}
 
 void help_record(FILE *out)
 {
@@ -119,6 +140,7 @@ int help_main(int argc, char **argv)
         const char *topic, *page;
         void (*help)(FILE *out);
     } topics[] = {{"", "oxprof", help_print},
+                  {"diff", "oxprof-diff", help_diff},
                   {"dump", "oxprof-dump", help_dump},
                   {"record", "oxprof-record", help_record},
                   {"report", "oxprof-report", help_report}};
@@ -131,6 +153,6 @@ int help_main(int argc, char **argv)
         topics[i].help(stdout);
         return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
     }
-    say("no help for that: the commands are record, report, dump and help");
+    say("no help for that: the commands are record, report, diff, dump and help");
     return EXIT_USAGE;
 }

@@ -96,6 +96,17 @@ report_writer *report_find(const char *format);
 /* The format that a file's suffix stands for; NULL where it tells none. */
 const char *report_format_of(const char *path);
 
+/*
+ * What two profiles differ in, state by state: functions whose share of the samples has changed by
+ * more than chance would do to any of them (see report/interval.h). By SELF, or with SORT_TOTAL by
+ * TOTAL.
+ */
+int report_diff(const struct profile *before, const struct profile *after,
+                const struct report_options *opt, FILE *out);
+/* Stacks with both counts, as difffolded.pl writes them for flamegraph.pl. */
+int report_diff_folded(const struct profile *before, const struct profile *after,
+                       const struct report_options *opt, FILE *out);
+
 /* What a format does with the order in time. */
 enum report_time { TIME_NO_USE, TIME_USED, TIME_NEEDED };
 enum report_time report_time_of(const char *format);
