@@ -17,7 +17,7 @@
  * 3. Inclusive: main 3, g 3, f 3, as TOTAL has it; no recursion brings more than all samples.
  */
 struct edge {
-    uint32_t caller, callee;
+    uint32_t caller, callee; /* functions by their place in by_name */
     uint64_t hits[PROFILE_STATES];
 };
 
@@ -26,12 +26,14 @@ struct callgrind {
     FILE *out;
     struct tabulation tab;
     struct stack_functions stack;
+    uint32_t *by_name, *place_of;     /* owned; functions by their names, and back */
     uint64_t (*self)[PROFILE_STATES]; /* owned; by function */
     size_t *seen;                     /* owned; by function: the stack that met it last */
     struct edge *edges;               /* owned */
     size_t n_edges, edges_cap;
     struct lookup by_edge;
-    struct map named; /* which numbers have been given their names */
+    struct map named; /* what has a number already */
+    uint32_t n_named[3];
 };
 
 /* Objects, files and functions are numbered apart. */
@@ -67,19 +69,22 @@ static void count(struct callgrind *c)
             if (c->seen[stack[k]] == i + 1)
                 continue;
             c->seen[stack[k]] = i + 1;
-            add_edge(c, stack[k], stack[k - 1], t);
+            add_edge(c, c->place_of[stack[k]], c->place_of[stack[k - 1]], t);
         }
     }
 }
 
 /* "fn=(7) name" at first, then "fn=(7)". Takes the text. */
-static void put_name(struct callgrind *c, const char *key, enum name_space space, uint32_t number,
+static void put_name(struct callgrind *c, const char *key, enum name_space space, uint32_t what,
                      char *text)
 {
-    bool known = map_find(&c->named, space, number) != NULL;
-    fprintf(c->out, "%s=(%" PRIu32 ")%s%s\n", key, number + 1, known ? "" : " ", known ? "" : text);
-    if (!known)
-        map_put(&c->named, space, number, 1);
+    const uint64_t *known = map_find(&c->named, space, what);
+    if (known) {
+        fprintf(c->out, "%s=(%" PRIu64 ")\n", key, *known);
+    } else {
+        map_put(&c->named, space, what, ++c->n_named[space]);
+        fprintf(c->out, "%s=(%" PRIu32 ") %s\n", key, c->n_named[space], text);
+    }
     free(text);
 }
 
@@ -116,26 +121,31 @@ static int compare_edges(const void *va, const void *vb)
     return order ? order : (a->callee > b->callee) - (a->callee < b->callee);
 }
 
+static void put_calls(struct callgrind *c, uint32_t caller, const struct edge *edge)
+{
+    uint32_t callee = c->by_name[edge->callee];
+    put_function(c, callee, true);
+    fprintf(c->out, "calls=%" PRIu64 " %" PRIu32 "\n",
+            edge->hits[PROFILE_CPU] + edge->hits[PROFILE_WAIT], c->tab.functions[callee].row.line);
+    put_cost(c, caller, edge->hits);
+}
+
 static void put_functions(struct callgrind *c)
 {
-    size_t e = 0;
+    const struct edge *edge = c->edges, *end = edge ? edge + c->n_edges : NULL;
     if (c->n_edges)
         qsort(c->edges, c->n_edges, sizeof(*c->edges), compare_edges);
-    for (uint32_t f = 0; f < c->tab.n_functions; f++) {
-        bool calls = e < c->n_edges && c->edges[e].caller == f;
-        if (!calls && !c->self[f][PROFILE_CPU] && !c->self[f][PROFILE_WAIT])
+    for (uint32_t place = 0; place < c->tab.n_functions; place++) {
+        uint32_t function = c->by_name[place];
+        const uint64_t *self = c->self[function];
+        bool calls = edge < end && edge->caller == place;
+        if (!calls && !self[PROFILE_CPU] && !self[PROFILE_WAIT])
             continue;
         fputc('\n', c->out);
-        put_function(c, f, false);
-        put_cost(c, f, c->self[f]);
-        for (; e < c->n_edges && c->edges[e].caller == f; e++) {
-            const struct edge *edge = &c->edges[e];
-            put_function(c, edge->callee, true);
-            fprintf(c->out, "calls=%" PRIu64 " %" PRIu32 "\n",
-                    edge->hits[PROFILE_CPU] + edge->hits[PROFILE_WAIT],
-                    c->tab.functions[edge->callee].row.line);
-            put_cost(c, f, edge->hits);
-        }
+        put_function(c, function, false);
+        put_cost(c, function, self);
+        for (; edge < end && edge->caller == place; edge++)
+            put_calls(c, function, edge);
     }
 }
 
@@ -158,10 +168,16 @@ int report_callgrind(const struct profile *p, const struct report_options *opt, 
     tabulation_init(&c.tab, p, opt);
     lookup_init(&c.by_edge);
     c.self = mem_alloc(c.tab.n_functions * sizeof(*c.self));
+    c.by_name = tabulation_by_name(&c.tab);
+    c.place_of = mem_alloc(c.tab.n_functions * sizeof(*c.place_of));
+    for (uint32_t i = 0; i < c.tab.n_functions; i++)
+        c.place_of[c.by_name[i]] = i;
     c.seen = mem_alloc(c.tab.n_functions * sizeof(*c.seen));
     count(&c);
     put_head(&c);
     put_functions(&c);
+    free(c.by_name);
+    free(c.place_of);
     free(c.self);
     free(c.seen);
     free(c.edges);

@@ -154,8 +154,8 @@ static void put_sides(struct diff *d)
     fprintf(
         d->out,
         "# oxprof %s: before: %s, %s s; after: %s, %s s\n"
-        "# %s in percent of each block; with 95%% probability no ERROR of a block is too small, "
-        "where samples are independent\n",
+        "# %s in percent of each block; shown is what differs by more than its error, 95%% sure "
+        "for the whole block\n",
         d->opt->version, before, number_fixed(1, d->sides[BEFORE]->duration_ns, 1000000000, 2).text,
         after, number_fixed(1, d->sides[AFTER]->duration_ns, 1000000000, 2).text,
         d->opt->sort == SORT_TOTAL ? "TOTAL" : "SELF");

@@ -36,6 +36,16 @@ struct stack_entry {
     uint32_t prefix; /* index + 1 of a stack_entry; 0: none */
 };
 
+/*
+ * A sample holds until the next one: where nobody looked, and at the end, one without a stack or
+ * weight follows. One entry stands for all ticks in which a thread stayed where it was, so what it
+ * ran between a sample and the one before is what that one shows.
+ */
+struct sample {
+    uint32_t stack; /* and 1; 0: none */
+    uint64_t tick, weight, cpu_delta_ns;
+};
+
 struct firefox {
     struct json json;
     const struct profile *p;
@@ -56,7 +66,9 @@ struct firefox {
     uint32_t *libraries;  /* modules */
     uint32_t *library_of; /* by module: its library + 1; 0: none */
     size_t n_libraries;
-    uint32_t *module_of; /* by function */
+    uint32_t *module_of;    /* by function */
+    struct sample *samples; /* of the thread at work */
+    size_t n_samples, samples_cap;
 };
 
 /* --- the tables' rows */
@@ -321,47 +333,79 @@ static void put_shared(struct firefox *f)
 
 /* --- threads */
 
+static struct sample sample_of(const struct firefox *f, const struct profile_moment *m)
+{
+    const struct profile_tally *tally = &f->p->tallies[m->tally];
+    return (struct sample){.stack = f->stack_of[tally->node], .tick = m->tick, .weight = m->hits};
+}
+
+static uint64_t ran_ns(const struct firefox *f, const struct profile_moment *m)
+{
+    bool ran = m && f->p->tallies[m->tally].state == PROFILE_CPU;
+    return ran ? m->hits * f->p->interval_ns : 0;
+}
+
+static void add_sample(struct firefox *f, struct sample sample)
+{
+    f->samples = mem_grow(f->samples, &f->samples_cap, f->n_samples + 1, sizeof(*f->samples));
+    f->samples[f->n_samples++] = sample;
+}
+
+static void collect_samples(struct firefox *f, uint32_t thread)
+{
+    const struct profile_moment *before = NULL;
+    uint64_t end = 1;
+    f->n_samples = 0;
+    for (size_t i = f->time.group[thread]; i < f->time.group[thread + 1]; i++) {
+        const struct profile_moment *m = &f->p->moments[f->time.moments[i]];
+        uint64_t delta_ns = ran_ns(f, before);
+        if (before && m->tick > end) {
+            add_sample(f, (struct sample){.tick = end, .cpu_delta_ns = delta_ns});
+            delta_ns = 0;
+        }
+        struct sample sample = sample_of(f, m);
+        sample.cpu_delta_ns = delta_ns;
+        add_sample(f, sample);
+        before = m;
+        end = m->tick + m->hits;
+    }
+    add_sample(f, (struct sample){.tick = end, .cpu_delta_ns = ran_ns(f, before)});
+}
+
+static void sample_stack(struct firefox *f, size_t row)
+{
+    put_or_null(f, f->samples[row].stack);
+}
+
 /* Milliseconds; the first tick's are 0. */
-static void put_time(struct firefox *f, uint64_t tick)
+static void sample_time(struct firefox *f, size_t row)
 {
-    json_decimal(&f->json, number_fixed(f->p->interval_ns, tick - 1, 1000000, 4).text);
+    uint64_t ticks = f->samples[row].tick - 1;
+    json_decimal(&f->json, number_fixed(f->p->interval_ns, ticks, 1000000, 4).text);
 }
 
-static const struct profile_moment *moment_at(const struct firefox *f, size_t i)
+static void sample_weight(struct firefox *f, size_t row)
 {
-    return &f->p->moments[f->time.moments[i]];
+    json_number(&f->json, f->samples[row].weight);
 }
 
-/* Between a sample and the one before it the thread ran for as long as that one shows it running:
- * one entry stands for all ticks in which it stayed where it was. */
-static uint64_t cpu_delta_ns(const struct firefox *f, size_t i, size_t first)
+static void sample_cpu_delta(struct firefox *f, size_t row)
 {
-    const struct profile_moment *before = i > first ? moment_at(f, i - 1) : NULL;
-    if (!before || f->p->tallies[before->tally].state != PROFILE_CPU)
-        return 0;
-    return before->hits * f->p->interval_ns;
+    json_number(&f->json, f->samples[row].cpu_delta_ns);
 }
 
 static void put_samples(struct firefox *f, uint32_t thread)
 {
-    static const char *const keys[] = {"stack", "time", "weight", "threadCPUDelta"};
-    size_t first = f->time.group[thread], end = f->time.group[thread + 1];
-    json_number_at(&f->json, "length", end - first);
+    collect_samples(f, thread);
+    json_key(&f->json, "samples");
+    json_open(&f->json, '{');
+    json_number_at(&f->json, "length", f->n_samples);
     json_text_at(&f->json, "weightType", "samples");
-    for (size_t k = 0; k < sizeof(keys) / sizeof(*keys); k++) {
-        json_key(&f->json, keys[k]);
-        json_open(&f->json, '[');
-        for (size_t i = first; i < end; i++) {
-            const struct profile_moment *m = moment_at(f, i);
-            if (k == 0)
-                json_number(&f->json, f->stack_of[f->p->tallies[m->tally].node] - 1);
-            else if (k == 1)
-                put_time(f, m->tick);
-            else
-                json_number(&f->json, k == 2 ? m->hits : cpu_delta_ns(f, i, first));
-        }
-        json_close(&f->json, ']');
-    }
+    put_column(f, "stack", f->n_samples, sample_stack);
+    put_column(f, "time", f->n_samples, sample_time);
+    put_column(f, "weight", f->n_samples, sample_weight);
+    put_column(f, "threadCPUDelta", f->n_samples, sample_cpu_delta);
+    json_close(&f->json, '}');
 }
 
 static const char *process_name(const struct firefox *f, pid_t pid)
@@ -398,10 +442,7 @@ static void put_thread(struct firefox *f, uint32_t thread)
     json_word(j, "[]");
     OX_TABLE(f, "markers", 0, {"category", put_zero}, {"data", put_null}, {"endTime", put_null},
              {"name", put_zero}, {"phase", put_zero}, {"startTime", put_null});
-    json_key(j, "samples");
-    json_open(j, '{');
     put_samples(f, thread);
-    json_close(j, '}');
     json_close(j, '}');
     fputc('\n', j->out);
 }
@@ -547,6 +588,7 @@ static void firefox_release(struct firefox *f)
     free(f->libraries);
     free(f->library_of);
     free(f->module_of);
+    free(f->samples);
     intern_free(f->strings);
     timeline_release(&f->time);
     tabulation_release(&f->tab);

@@ -574,7 +574,7 @@ static int take_label(struct input *in, struct sample *s, struct wire_in message
         s->labels.tid = value <= INT32_MAX ? value : 0;
     else if (role == ROLE_PID)
         s->labels.pid = value <= INT32_MAX ? value : 0;
-    else if (role == ROLE_STATE)
+    else if (role == ROLE_STATE && in->own) /* others mean other things by it */
         s->labels.wait = string < in->n_strings && in->strings[string].role == ROLE_WAIT;
     return rc;
 }

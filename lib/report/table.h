@@ -41,6 +41,10 @@ void tabulation_release(struct tabulation *t);
 void tabulation_table(struct tabulation *t, enum profile_state state, uint32_t thread,
                       struct report_table *ret_table);
 
+/* The functions in the order of their names, which is the same however the profile came about.
+ * Owned by the caller. */
+uint32_t *tabulation_by_name(const struct tabulation *t);
+
 /* The lines of a frame that the options show: places in p->lines, the innermost first. */
 struct shown_lines {
     uint32_t first, end;
