@@ -12,7 +12,7 @@
 
 static const char *const formats[] = {"text", "tsv",        "json",      "folded",
                                       "perf", "speedscope", "callgrind", "pprof"};
-enum { FORMATS = sizeof(formats) / sizeof(*formats), HITS_MAX = 1000 };
+enum { FORMATS = sizeof(formats) / sizeof(*formats), HITS_MAX = 20 };
 
 static uint64_t samples_of(const struct profile *p)
 {
