@@ -233,7 +233,11 @@ static uint32_t function_of(struct pprof *f, const struct profile_line *l)
     struct out_function key = {.name = put_text(f, *name ? name : "[unknown]"),
                                .file = put_string(f, l->file),
                                .start_line = l->start_line};
-    key.linkage_name = l->linkage_name ? put_string(f, l->linkage_name) : key.name;
+    /* pprof takes a name for mangled, and cuts it, where both are the same */
+    if (l->linkage_name)
+        key.linkage_name = put_string(f, l->linkage_name);
+    if (key.linkage_name == key.name)
+        key.linkage_name = 0;
     uint32_t hash = lookup_hash(&f->by_function, (uint64_t)key.name << 32 | key.linkage_name,
                                 (uint64_t)key.file << 32 | key.start_line);
     uint32_t known;
