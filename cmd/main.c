@@ -13,8 +13,8 @@ static const struct command {
     const char *name;
     int (*main)(int argc, char **argv);
 } commands[] = {
-    {"dump", dump_main},
-    {"help", help_main},
+    {"diff", diff_main},     {"dump", dump_main},     {"help", help_main},
+    {"record", record_main}, {"report", report_main},
 };
 
 void say(const char *fmt, ...)

@@ -115,7 +115,10 @@ static bool read_color(struct options *opt, const char *value)
 static bool read_format(struct options *opt, const char *value)
 {
     opt->format = value;
-    return report_find(value) || bad("--format", value, "want text, tsv, folded or flamegraph");
+    return report_find(value) ||
+           bad("--format", value,
+               "want text, tsv, json, folded, flamegraph, pprof, speedscope, firefox, "
+               "callgrind or perf");
 }
 
 static bool read_sort(struct options *opt, const char *value)
@@ -173,6 +176,7 @@ static bool read_ignore(struct options *opt, const char *value)
 
 static bool read_demangle(struct options *opt, const char *value)
 {
+    opt->demangle_given = true;
     if (!strcmp(value, "full"))
         opt->session.demangle = DEMANGLE_FULL;
     else if (!strcmp(value, "simple"))
@@ -187,7 +191,7 @@ static bool read_demangle(struct options *opt, const char *value)
 static bool read_output(struct options *opt, const char *value)
 {
     opt->output = strcmp(value, "-") ? value : NULL;
-    return true;
+    return opt->output_given = true;
 }
 
 static bool read_save(struct options *opt, const char *value)
@@ -277,6 +281,12 @@ static bool set_full_paths(struct options *opt, const char *value)
     return opt->report.full_paths = true;
 }
 
+static bool set_ci(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->report.ci = true;
+}
+
 static bool set_quiet(struct options *opt, const char *value)
 {
     (void)value;
@@ -339,6 +349,7 @@ static const struct rule {
     {"no-inlines", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_no_inlines},
     {"debuginfod", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_debuginfod},
     {"full-paths", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_full_paths},
+    {"ci", 0, false, OPTIONS_PRINT, set_ci},
     {"save", 0, true, OPTIONS_DUMP, read_save},
     {"replay", 0, true, OPTIONS_DUMP, read_replay},
     {"help", 'h', false, 0, set_help},
@@ -356,8 +367,9 @@ static void make_tables(struct getopt_tables *t, unsigned sets)
 {
     size_t n = 0, at = 0;
     *t = (struct getopt_tables){0};
-    t->shorts[at++] = '+'; /* options end at the first word */
-    t->shorts[at++] = ':'; /* messages are ours */
+    if (!(sets & OPTIONS_FILES))
+        t->shorts[at++] = '+'; /* options end at the first word */
+    t->shorts[at++] = ':';     /* messages are ours */
     for (int i = 0; i < RULES; i++) {
         if (rules[i].sets && !(rules[i].sets & sets))
             continue;
@@ -403,6 +415,7 @@ static void set_defaults(struct options *opt)
                     .stops_allowed = true,
                     .demangle = DEMANGLE_FULL},
         .report = {.version = OX_VERSION},
+        .default_format = "text",
     };
 }
 
@@ -426,6 +439,11 @@ bool options_parse(struct options *opt, int argc, char **argv, unsigned sets)
             return complain(code, argv);
         if (!rule->read(opt, optarg))
             return false;
+    }
+    if (sets & OPTIONS_FILES) {
+        opt->files = argv + optind;
+        opt->n_files = (size_t)(argc - optind);
+        return true;
     }
     bool after_dashes = optind > 1 && !strcmp(argv[optind - 1], "--");
     if (optind == argc)

@@ -37,6 +37,8 @@ struct session *session_new(const struct session_options *opt, struct guardian *
     s->profile = profile_new(NULL);
     s->profile->interval_ns = opt->interval_ns;
     s->profile->cpu_only = opt->cpu_only;
+    if (opt->keep_time)
+        profile_keep_time(s->profile);
     s->profile->mode = intern_put(s->profile->strings, opt->cpu_only ? "CPU" : "wall clock");
     s->namer = namer_new(&names, &s->modules);
     s->functions = unwinder_new();
@@ -205,6 +207,7 @@ static void arm(struct session *s)
 void session_start(struct session *s)
 {
     s->started = true;
+    s->profile->began_ns = clock_wall_ns();
     if (!s->paused)
         arm(s);
 }

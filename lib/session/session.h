@@ -37,7 +37,8 @@ struct session_options {
     bool stops_allowed;
     bool keep_snapshots; /* for session_snapshots() */
     enum session_view view;
-    bool gil; /* count only threads that hold it */
+    bool gil;       /* count only threads that hold it */
+    bool keep_time; /* for formats that show the order in time */
     enum demangle demangle;
     bool debuginfod; /* servers may be asked for debug information */
 };

@@ -120,11 +120,13 @@ bool stacks_counts(const struct session *s, uint32_t tally)
     return leaf->space != OX_SPACE(SPACE_SPECIAL, 0) || leaf->address != SPECIAL_NOT_COUNTED;
 }
 
-void stacks_hit(struct session *s, uint32_t tally, uint64_t hits)
+void stacks_hit(struct session *s, uint32_t tally, uint64_t hits, uint64_t last_tick)
 {
     if (!hits || !stacks_counts(s, tally))
         return;
     profile_hit(s->profile, tally, hits);
+    if (s->profile->timed)
+        profile_moment(s->profile, tally, hits, last_tick);
     s->samples += hits;
     atomic_store_explicit(&s->guardian->page->samples, s->samples, memory_order_relaxed);
 }

@@ -129,7 +129,8 @@ uint32_t stacks_special(struct session *s, struct watch *w, uint64_t special,
 bool stacks_counts(const struct session *s, uint32_t tally);
 /* The frame of a place in native code. */
 uint32_t stacks_native_frame(struct session *s, struct target *t, const struct frame *f);
-void stacks_hit(struct session *s, uint32_t tally, uint64_t hits);
+/* Hits of the ticks up to last_tick. */
+void stacks_hit(struct session *s, uint32_t tally, uint64_t hits, uint64_t last_tick);
 
 /* interpreter.c: finds CPython in a target; looks again where there is none yet, ever more rarely.
  */

@@ -98,7 +98,7 @@ static void settle_gap(struct session *s, struct watch *w, uint64_t gap, uint64_
     if (ran > gap)
         ran = gap;
     lose(s, LOSS_UNSEEN, ran);
-    stacks_hit(s, w->tally, gap - ran);
+    stacks_hit(s, w->tally, gap - ran, s->tick - 1);
     note_quality(s, w, gap - ran);
 }
 
@@ -163,7 +163,7 @@ static int capture_asleep(struct session *s, struct target *t, struct watch *w, 
 
 static void hit(struct session *s, struct watch *w, uint64_t hits)
 {
-    stacks_hit(s, w->tally, hits);
+    stacks_hit(s, w->tally, hits, s->tick);
     note_quality(s, w, hits);
     w->tick = s->tick;
 }
