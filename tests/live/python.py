@@ -160,7 +160,7 @@ class Python(harness.Case):
         for line in lines:
             first, *fields = line.split("\t")
             if first == "thread":
-                self.assertRegex(text, rf"(?m)^# thread \d+ \(\S+: {fields[1]}\): waiting")
+                self.assertRegex(text, rf"(?m)^# thread \d+ \((\S+: )?{fields[1]}\): waiting")
                 continue
             frames = list(zip(fields[::3], fields[1::3], map(int, fields[2::3])))
             self.assertIn(frames, stacks)
