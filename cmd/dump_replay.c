@@ -8,7 +8,9 @@
 
 #include "base/mem.h"
 #include "capture/snapfile.h"
+#include "cmd/cmd.h"
 #include "cmd/dump.h"
+#include "symbols/namer.h"
 #include "unwind/unwind.h"
 
 /* A file of this machine serves for names if it is the very one: the same build-id. */
@@ -30,29 +32,52 @@ static struct module *same_module_here(struct modules *here, const struct module
     return same ? local : NULL;
 }
 
+/* Where a frame is, and its name. */
+struct place {
+    const struct module *module; /* NULL: none */
+    uint64_t vaddr;
+    const char *name; /* NULL: none */
+};
+
 struct replay {
     struct snapfile file;
     struct modules here;   /* this machine's copies of the file's modules */
     struct module **named; /* for each module of the file: where names come from, may be NULL */
-    struct symbols *symbols;
+    struct namer *namer;
     struct stack stack;
+    struct place places[UNWIND_FRAMES_MAX]; /* of the stack */
 };
 
-static void show_frame(struct replay *r, const struct mappings *maps, const struct frame *f)
+static void ask(struct replay *r, const struct mappings *maps, size_t i)
 {
+    const struct frame *f = &r->stack.frames[i];
     bool exact = f->how == FRAME_LEAF || f->how == FRAME_SIGNAL;
     uint64_t addr = exact ? f->addr : f->addr - 1, vaddr = addr;
     const struct mapping *map = mappings_find(maps, addr);
     const struct module *m = map ? map->module : NULL;
-    struct symbol symbol;
+    if (m && mapping_vaddr(map, addr, &vaddr) && r->named[m->id])
+        namer_ask(r->namer, r->named[m->id], vaddr, i);
+    r->places[i] = (struct place){.module = m, .vaddr = vaddr};
+}
+
+static void show_frame(const struct place *p)
+{
     char text[32], buf[256] = "";
-    if (m && mapping_vaddr(map, addr, &vaddr) && r->named[m->id] &&
-        symbols_find(r->symbols, r->named[m->id], vaddr, &symbol) == 0) {
-        dump_frame(symbol.name, module_short_name(m, buf, sizeof(buf)));
-        return;
-    }
-    snprintf(text, sizeof(text), "0x%" PRIx64, vaddr);
-    dump_frame(text, m ? module_short_name(m, buf, sizeof(buf)) : "");
+    const char *module = p->module ? module_short_name(p->module, buf, sizeof(buf)) : "";
+    snprintf(text, sizeof(text), "0x%" PRIx64, p->vaddr);
+    dump_frame(p->name ? p->name : text, module);
+}
+
+static void show_stack(struct replay *r, const struct mappings *maps)
+{
+    struct namer_answer a;
+    for (size_t i = 0; i < r->stack.n; i++)
+        ask(r, maps, i);
+    while (namer_next(r->namer, &a, NULL, NULL))
+        if (a.rc > 0)
+            r->places[a.tag].name = a.lines[a.rc - 1].name;
+    for (size_t i = 0; i < r->stack.n; i++)
+        show_frame(&r->places[i]);
 }
 
 static void show_thread(struct replay *r, const struct snapfile_item *item)
@@ -65,24 +90,31 @@ static void show_thread(struct replay *r, const struct snapfile_item *item)
     puts("#");
     dump_thread(item->snap.tid, item->name ? item->name : "", item->snap.state == STATE_WAIT,
                 item->snap.syscall);
-    for (size_t i = 0; i < r->stack.n; i++)
-        show_frame(r, maps, &r->stack.frames[i]);
+    show_stack(r, maps);
     unwinder_free(u);
+}
+
+static void show_troubles(const struct namer *n)
+{
+    char text[600];
+    for (size_t i = 0; namer_trouble(n, i, text, sizeof(text)); i++)
+        say("%s", text);
 }
 
 static void show(struct replay *r, const struct options *opt)
 {
-    struct symbols_options names = {.demangle = opt->session.demangle};
+    struct namer_options names = {.symbols.demangle = opt->session.demangle};
     size_t n = r->file.modules.n;
     r->named = mem_alloc(n * sizeof(struct module *));
-    r->symbols = symbols_new(&names);
+    r->namer = namer_new(&names, &r->here);
     for (size_t i = 0; i < n; i++)
         r->named[i] = same_module_here(&r->here, r->file.modules.items[i]);
     printf("# oxprof %s: %zu saved snapshot%s\n", OX_VERSION, r->file.n_items,
            r->file.n_items == 1 ? "" : "s");
     for (size_t i = 0; i < r->file.n_items; i++)
         show_thread(r, &r->file.items[i]);
-    symbols_free(r->symbols);
+    show_troubles(r->namer);
+    namer_free(r->namer);
     modules_release(&r->here);
     mem_cleanup_free(&r->named);
 }

@@ -115,7 +115,7 @@ static bool read_color(struct options *opt, const char *value)
 static bool read_format(struct options *opt, const char *value)
 {
     opt->format = value;
-    return report_find(value) || bad("--format", value, "want text, tsv or folded");
+    return report_find(value) || bad("--format", value, "want text, tsv, folded or flamegraph");
 }
 
 static bool read_sort(struct options *opt, const char *value)
@@ -265,6 +265,12 @@ static bool set_no_inlines(struct options *opt, const char *value)
     return opt->report.no_inlines = true;
 }
 
+static bool set_debuginfod(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->session.debuginfod = true;
+}
+
 static bool set_full_paths(struct options *opt, const char *value)
 {
     (void)value;
@@ -331,6 +337,7 @@ static const struct rule {
     {"lines", 0, false, OPTIONS_PRINT, set_lines},
     {"addresses", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_addresses},
     {"no-inlines", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_no_inlines},
+    {"debuginfod", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_debuginfod},
     {"full-paths", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_full_paths},
     {"save", 0, true, OPTIONS_DUMP, read_save},
     {"replay", 0, true, OPTIONS_DUMP, read_replay},

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "capture/visit.h"
 #include "target/proctext.h"
 
 enum {
@@ -25,6 +26,7 @@ enum {
 /* The guardian's own view; it lives in the guardian process only. */
 struct guard {
     struct guardian_page *page;
+    pid_t sampler; /* our parent, as long as sampler_fd is not readable */
     int sampler_fd, stat_fd;
     int ready[2];                 /* a pipe, until it watches */
     uint64_t looked_ns, awake_ns; /* the last look; the first after a suspension of our own */
@@ -73,7 +75,11 @@ static void open_too_long(struct guard *g, uint64_t now)
     } else if (state == 'S' && g->silent_looks <= STUCK_LOOKS) {
         syscall(SYS_pidfd_send_signal, g->sampler_fd, SIGCHLD, NULL, 0); /* see seize.h */
     } else if (g->silent_looks > STUCK_LOOKS) {
-        kill_sampler(g, state == 'D' ? "hung in the kernel" : "made no progress");
+        kill_sampler(g, state == 'D'   ? "hung in the kernel"
+                        : state == 'R' ? "got no CPU"
+                                       : "made no progress");
+    } else if (state == 'R') {
+        visit_rescue(g->sampler);
     }
 }
 
@@ -121,14 +127,17 @@ static _Noreturn void guard_main(struct guard *g)
     _exit(0);
 }
 
-/* Nothing that is meant for the sampler may reach the guardian, least of all its terminal's
- * signals. */
+/*
+ * Nothing that is meant for the sampler may reach the guardian, least of all what is sent to its
+ * process group. Not setsid(): that makes a scheduling group of its own (sched_autogroup), and on
+ * Linux 6.18 such a new group was left without a CPU for over 20 s beside a busy one.
+ */
 static _Noreturn void become_guardian(struct guard *g)
 {
     sigset_t all;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
-    setsid();
+    setpgid(0, 0);
     prctl(PR_SET_NAME, "oxprof-guardian");
     /* Only stderr is needed: a pipe whose other end we held would never end for its reader. */
     dup2(STDERR_FILENO, STDIN_FILENO);
@@ -144,7 +153,7 @@ static _Noreturn void become_guardian(struct guard *g)
 static int open_sampler(struct guard *ret, pid_t sampler)
 {
     char path[64];
-    struct guard g = {.stat_fd = -1};
+    struct guard g = {.sampler = sampler, .stat_fd = -1};
     snprintf(path, sizeof(path), "/proc/%d/stat", sampler);
     g.sampler_fd = (int)syscall(SYS_pidfd_open, sampler, 0);
     if (g.sampler_fd >= 0)

@@ -387,6 +387,9 @@ static void reap(struct stopper *s, pid_t pid)
         s->child_ended = true;
     } else if (pid == s->guardian->pid && (WIFEXITED(status) || WIFSIGNALED(status))) {
         s->guardian->pid = 0;
+    } else if (pid == s->namer && (WIFEXITED(status) || WIFSIGNALED(status))) {
+        s->namer_status = status;
+        s->namer_ended = true;
     }
 }
 

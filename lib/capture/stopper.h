@@ -53,6 +53,9 @@ struct stopper {
     pid_t child;       /* a launched command: our own child, 0 if none */
     int child_status;  /* of waitpid(2), once child_ended */
     bool child_ended;
+    pid_t namer; /* another child of ours, told of in the same way; the caller's to reset */
+    int namer_status;
+    bool namer_ended;
 };
 
 /* Starts no thread of ours but the one that visits need. */

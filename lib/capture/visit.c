@@ -247,6 +247,16 @@ void visit_step_aside(struct visit *v)
     atomic_store(&u->word, USHER_ASIDE);
 }
 
+void visit_rescue(pid_t sampler)
+{
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
+        sched_setaffinity(sampler, sizeof(cpus), &cpus);
+    if (sched_getscheduler(sampler) == SCHED_IDLE)
+        set_scheduling(sampler, SCHED_OTHER, NICE, SLICE_NS);
+}
+
 void visit_end(struct visit *v)
 {
     come_back(v);

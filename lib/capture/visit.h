@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /*
  * Where the sampler runs. To interrupt a thread it visits that thread's CPU and naps there, so that
@@ -50,6 +51,10 @@ void visit_make_room(struct visit *v);
 
 /* Call immediately before the last thread here is released. */
 void visit_step_aside(struct visit *v);
+
+/* From another process: wherever the sampler waits for a CPU, as whoever, it may run on all of ours
+ * again, with the raised priority. Does what is permitted. */
+void visit_rescue(pid_t sampler);
 
 /* The visit is over; we may run on any CPU again, and do not hold a visited one up. */
 void visit_end(struct visit *v);

@@ -149,6 +149,7 @@ struct profile {
     /* of the adder's limits, since the beginning */
     uint64_t modules_folded; /* mappings that came under the module "[other]" */
     uint64_t tables_cut;     /* symbol tables that were not read to their end */
+    uint64_t lines_cut;      /* places whose debug information took too much to read */
     uint64_t names_folded;   /* names that became "[other]", beside those of the strings */
     bool cpu_only;
     struct profile_cost cost;

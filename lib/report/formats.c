@@ -7,9 +7,9 @@ static const struct {
     const char *name;
     report_writer *writer;
 } formats[] = {
-    {"text", report_text},
-    {"tsv", report_tsv},
-    {"folded", report_folded},
+    {"text", report_text},       {"tsv", report_tsv},
+    {"folded", report_folded},   {"flamegraph", report_flamegraph},
+    {"html", report_flamegraph}, /* the suffix of its files */
 };
 
 report_writer *report_find(const char *format)

@@ -74,6 +74,7 @@ void report_table_release(struct report_table *t);
 int report_text(const struct profile *p, const struct report_options *opt, FILE *out);
 int report_tsv(const struct profile *p, const struct report_options *opt, FILE *out);
 int report_folded(const struct profile *p, const struct report_options *opt, FILE *out);
+int report_flamegraph(const struct profile *p, const struct report_options *opt, FILE *out);
 
 /* By name: the formats that this build writes. NULL where there is none of this name. */
 typedef int report_writer(const struct profile *p, const struct report_options *opt, FILE *out);

@@ -197,7 +197,7 @@ static int compare_strings(const struct profile *p, uint32_t a, uint32_t b)
     return a == b ? 0 : strcmp(intern_get(p->strings, a), intern_get(p->strings, b));
 }
 
-static int compare_names(const struct profile *p, const struct report_row *a,
+int report_compare_names(const struct profile *p, const struct report_row *a,
                          const struct report_row *b)
 {
     int order = compare_strings(p, a->function, b->function);
@@ -220,7 +220,7 @@ static int compare_rows(const void *va, const void *vb, void *row_order)
     int order = by->sort == SORT_NAME ? 0 : by->sort == SORT_TOTAL ? total : self;
     if (!order && by->sort != SORT_NAME)
         order = by->sort == SORT_TOTAL ? self : total;
-    return order ? order : compare_names(by->p, a, b);
+    return order ? order : report_compare_names(by->p, a, b);
 }
 
 /* Hands out what was counted and leaves the functions uncounted for the next table. */

@@ -52,6 +52,11 @@ struct shown_lines report_lines(const struct profile *p, const struct report_opt
 struct report_row report_row_of(const struct profile *p, const struct report_options *opt,
                                 const struct profile_frame *f, uint32_t line);
 
+/* By function, module, file, line, address, kind: 0 for the same row only. Bytewise, as strcmp().
+ */
+int report_compare_names(const struct profile *p, const struct report_row *a,
+                         const struct report_row *b);
+
 /* Rows that a limit of the options leaves out. */
 struct omitted {
     size_t functions;

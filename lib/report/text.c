@@ -96,6 +96,8 @@ static void put_limits_hit(struct text *t)
         put(t, "; %" PRIu64 " mappings under module [other] (memory limit)", p->modules_folded);
     if (p->tables_cut)
         put(t, "; %" PRIu64 " symbol tables cut (memory limit)", p->tables_cut);
+    if (p->lines_cut)
+        put(t, "; %" PRIu64 " places without source lines (memory limit)", p->lines_cut);
     if (names)
         put(t, "; %" PRIu64 " times a name reads [other] (memory limit)", names);
 }

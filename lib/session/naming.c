@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +67,7 @@ static uint32_t module_of(struct session *s, const struct module *m)
     return profile_module(s->profile, m->path, module_short_name(m, name, sizeof(name)), build_id);
 }
 
-static void name_unknown(struct session *s, uint32_t frame, struct module *m)
+static void name_by_place(struct session *s, uint32_t frame, struct module *m)
 {
     const struct profile_frame *f = &s->profile->frames[frame];
     int64_t nr = OX_SPACE_CALL_OF(f->space);
@@ -82,32 +83,40 @@ static void name_unknown(struct session *s, uint32_t frame, struct module *m)
     name_plainly(s, frame, KIND_NATIVE, module_of(s, m), text);
 }
 
-static void name_in_module(struct session *s, uint32_t frame)
+static void name_in_module(struct session *s, uint32_t frame, const struct namer_answer *a)
 {
-    const struct profile_frame *f = &s->profile->frames[frame];
-    struct module *m = s->modules.items[OX_SPACE_NUMBER(f->space)];
-    struct symbol_line found[SYMBOL_LINES_MAX];
+    struct module *m = s->modules.items[OX_SPACE_NUMBER(s->profile->frames[frame].space)];
     struct profile_line lines[SYMBOL_LINES_MAX];
-    int n = symbols_lines(s->symbols, m, f->address, found);
-    if (n <= 0) {
-        name_unknown(s, frame, m);
+    if (a->rc <= 0) {
+        name_by_place(s, frame, m);
         return;
     }
-    for (int i = 0; i < n; i++)
-        lines[i] = (struct profile_line){.function = put(s, found[i].name),
-                                         .linkage_name = put(s, found[i].linkage_name),
-                                         .file = found[i].file ? put(s, found[i].file) : 0,
-                                         .line = found[i].line,
-                                         .start_line = found[i].start_line};
-    profile_name(s->profile, frame, KIND_NATIVE, module_of(s, m), lines, (size_t)n);
+    for (int i = 0; i < a->rc; i++)
+        lines[i] = (struct profile_line){.function = put(s, a->lines[i].name),
+                                         .linkage_name = put(s, a->lines[i].linkage_name),
+                                         .file = a->lines[i].file ? put(s, a->lines[i].file) : 0,
+                                         .line = a->lines[i].line,
+                                         .start_line = a->lines[i].start_line};
+    profile_name(s->profile, frame, KIND_NATIVE, module_of(s, m), lines, (size_t)a->rc);
 }
 
-static void name_jit(struct session *s, uint32_t frame)
+static void use_answer(struct session *s, const struct namer_answer *a)
+{
+    uint32_t frame = (uint32_t)a->tag;
+    if (OX_SPACE_KIND(s->profile->frames[frame].space) == SPACE_JIT)
+        name_plainly(s, frame, KIND_JIT, 0, a->text);
+    else
+        name_in_module(s, frame, a);
+}
+
+static void ask_jit(struct session *s, uint32_t frame)
 {
     const struct profile_frame *f = &s->profile->frames[frame];
     const struct target *t = s->targets[OX_SPACE_NUMBER(f->space)];
     const char *name = t->perfmap ? perfmap_find(t->perfmap, f->address) : NULL;
-    name_plainly(s, frame, KIND_JIT, 0, name ? symbols_demangle(s->symbols, name) : "[jit]");
+    name_plainly(s, frame, KIND_JIT, 0, "[jit]");
+    if (name)
+        namer_ask_demangled(s->namer, name, frame);
 }
 
 /* Known since it was sampled. Rows are told apart by the function's first line. */
@@ -137,7 +146,7 @@ static void name_special(struct session *s, uint32_t frame)
                  texts[which]);
 }
 
-static void name_frame(struct session *s, uint32_t frame)
+static void ask_for_frame(struct session *s, uint32_t frame)
 {
     const struct profile_frame *f = &s->profile->frames[frame];
     switch (OX_SPACE_KIND(f->space)) {
@@ -145,10 +154,10 @@ static void name_frame(struct session *s, uint32_t frame)
         name_special(s, frame);
         break;
     case SPACE_MODULE:
-        name_in_module(s, frame);
+        namer_ask(s->namer, s->modules.items[OX_SPACE_NUMBER(f->space)], f->address, frame);
         break;
     case SPACE_JIT:
-        name_jit(s, frame);
+        ask_jit(s, frame);
         break;
     case SPACE_PYTHON:
         name_python(s, frame);
@@ -158,14 +167,76 @@ static void name_frame(struct session *s, uint32_t frame)
     }
 }
 
+/* A copy of us that only writes the report has no stops to collect, nor an usher. */
+static void meanwhile(void *session)
+{
+    struct session *s = session;
+    if (getpid() == s->own_pid)
+        session_collect(s);
+}
+
+bool naming_kept_fd(void *session, size_t i, int *ret_fd)
+{
+    const struct session *s = session;
+    const struct target *t = i / 2 < s->n_targets ? s->targets[i / 2] : NULL;
+    if (t)
+        *ret_fd = !t->live ? -1 : i % 2 ? t->process.root_fd : t->process.proc_fd;
+    return t != NULL;
+}
+
+/* Below a root that is ours, symbols has looked. */
+static bool has_own_root(const struct target *t)
+{
+    struct stat ours, theirs;
+    return t->live && stat("/", &ours) == 0 && fstat(t->process.root_fd, &theirs) == 0 &&
+           (ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino);
+}
+
+/* Of whichever target has such a file: symbols compares its build-id or CRC. In the namer's
+ * process.
+ */
+int naming_open_in_target(void *session, const struct module *m, const char *path)
+{
+    const struct session *s = session;
+    struct stat st;
+    (void)m;
+    for (size_t i = 0; i < s->n_targets; i++) {
+        int fd = has_own_root(s->targets[i]) ? process_open_file(&s->targets[i]->process, path, &st)
+                                             : -ENOENT;
+        if (fd >= 0)
+            return fd;
+    }
+    return -ENOENT;
+}
+
+static void warn_of_troubles(struct session *s)
+{
+    char text[600];
+    for (size_t i = 0; namer_trouble(s->namer, i, text, sizeof(text)); i++)
+        session_warn(s, "%s", text);
+}
+
 /* JIT code is named anew each time: its map grows, and its addresses are used again. */
 void naming_resolve(struct session *s)
 {
+    struct namer_answer answer;
+    size_t n = s->profile->n_frames; /* what is collected meanwhile may bring more */
     for (size_t i = 0; i < s->n_targets; i++)
         if (s->targets[i]->live)
             naming_keep_perfmap(s, s->targets[i]);
-    for (uint32_t i = PROFILE_NO_FRAME + 1; i < s->profile->n_frames; i++)
+    for (uint32_t i = PROFILE_NO_FRAME + 1; i < n; i++)
         if (i >= s->frames_named || OX_SPACE_KIND(s->profile->frames[i].space) == SPACE_JIT)
-            name_frame(s, i);
-    s->frames_named = s->profile->n_frames;
+            ask_for_frame(s, i);
+    while (namer_next(s->namer, &answer, meanwhile, s))
+        use_answer(s, &answer);
+    s->frames_named = n;
+    warn_of_troubles(s);
+}
+
+void naming_advise(struct session *s, const struct module *m, char *buf, size_t buf_bytes)
+{
+    struct namer_answer answer;
+    namer_ask_advice(s->namer, m, 0);
+    while (namer_next(s->namer, &answer, meanwhile, s))
+        snprintf(buf, buf_bytes, "%s", answer.text);
 }

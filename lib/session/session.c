@@ -18,20 +18,27 @@
 enum {
     WAKE_MAX_NS = 100 * 1000 * 1000, /* an end, or a silent stop, is noticed at least this often */
     DRAIN_NS = 500 * 1000 * 1000,    /* how long the end waits for stops under way */
+    DOWNLOAD_MS = 120 * 1000,        /* for one file of debug information */
     TARGETS_MAX = 65536,             /* ended ones included */
 };
 
 struct session *session_new(const struct session_options *opt, struct guardian *guardian)
 {
-    struct symbols_options names = {.demangle = opt->demangle};
     struct session *s = mem_alloc(sizeof(*s));
+    struct namer_options names = {.symbols = {.demangle = opt->demangle,
+                                              .debuginfod = opt->debuginfod,
+                                              .open_in_target = naming_open_in_target,
+                                              .open_arg = s},
+                                  .patience_ms = opt->debuginfod ? DOWNLOAD_MS : 0,
+                                  .kept_fd = naming_kept_fd,
+                                  .kept_arg = s};
     s->opt = *opt;
     s->guardian = guardian;
     s->profile = profile_new(NULL);
     s->profile->interval_ns = opt->interval_ns;
     s->profile->cpu_only = opt->cpu_only;
     s->profile->mode = intern_put(s->profile->strings, opt->cpu_only ? "CPU" : "wall clock");
-    s->symbols = symbols_new(&names);
+    s->namer = namer_new(&names, &s->modules);
     s->functions = unwinder_new();
     s->stack = mem_alloc(sizeof(*s->stack));
     s->frames = mem_alloc(STACK_FRAMES_MAX * sizeof(*s->frames));
@@ -85,7 +92,7 @@ void session_free(struct session *s)
     free(s->to_stop);
     munmap(s->buf, SNAPSHOT_BUF_BYTES);
     stopper_release(&s->stopper);
-    symbols_free(s->symbols);
+    namer_free(s->namer);
     unwinder_free(s->functions);
     modules_release(&s->modules);
     profile_free(s->profile);
@@ -118,7 +125,7 @@ bool session_advice(struct session *s, size_t i, const char **ret_module, char *
     if (i >= s->modules.n)
         return false;
     *ret_module = s->modules.items[i]->path;
-    symbols_advice(s->symbols, s->modules.items[i], buf, bytes);
+    naming_advise(s, s->modules.items[i], buf, bytes);
     return true;
 }
 
@@ -233,7 +240,11 @@ static void beat(struct session *s)
 void session_collect(struct session *s)
 {
     beat(s);
+    s->stopper.namer = namer_pid(s->namer);
     stopper_collect(&s->stopper, ticks_stop_done, s);
+    if (s->stopper.namer_ended)
+        namer_ended(s->namer, s->stopper.namer_status);
+    s->stopper.namer_ended = false;
     if (!s->stopper.n)
         ticks_capture_sleepers(s);
 }
@@ -411,11 +422,14 @@ static void fill_cost(struct session *s)
     uint64_t own_cpu_ns = clock_own_cpu_ns();
     if (getpid() != s->own_pid) /* a child that only writes the report: its clock began anew */
         own_cpu_ns += s->own_cpu_end_ns;
-    c->profiler_cpu_ns = own_cpu_ns - s->own_cpu_start_ns;
-    c->profiler_peak_bytes = own_peak_bytes();
+    uint64_t namer_cpu_ns, namer_peak_bytes, peak_bytes = own_peak_bytes();
+    namer_cost(s->namer, &namer_cpu_ns, &namer_peak_bytes);
+    c->profiler_cpu_ns = own_cpu_ns - s->own_cpu_start_ns + namer_cpu_ns;
+    c->profiler_peak_bytes = peak_bytes > namer_peak_bytes ? peak_bytes : namer_peak_bytes;
     s->profile->modules_folded = s->modules.folded;
-    s->profile->tables_cut = symbols_tables_cut(s->symbols);
-    s->profile->names_folded = symbols_names_folded(s->symbols);
+    s->profile->tables_cut = namer_tables_cut(s->namer);
+    s->profile->lines_cut = namer_lines_cut(s->namer);
+    s->profile->names_folded = namer_names_folded(s->namer);
     c->target_cpu_ns = s->ended_cpu_ns;
     for (size_t i = 0; i < s->n_targets; i++)
         for (size_t k = 0; s->targets[i]->live && k < s->targets[i]->threads.n; k++) {

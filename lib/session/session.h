@@ -39,6 +39,7 @@ struct session_options {
     enum session_view view;
     bool gil; /* count only threads that hold it */
     enum demangle demangle;
+    bool debuginfod; /* servers may be asked for debug information */
 };
 
 struct session;

@@ -6,6 +6,7 @@
 #include "python/frames.h"
 #include "python/merge.h"
 #include "session/session.h"
+#include "symbols/namer.h"
 #include "target/threads.h"
 #include "unwind/unwind.h"
 
@@ -81,8 +82,8 @@ struct session {
     struct guardian *guardian; /* borrowed */
     struct profile *profile;
     struct modules modules;
-    struct fd_budget fds; /* shared by the targets' threads */
-    struct symbols *symbols;
+    struct fd_budget fds;       /* shared by the targets' threads */
+    struct namer *namer;        /* owned */
     struct unwinder *functions; /* owned; knows where functions without symbols begin */
     struct stopper stopper;
     struct target **targets; /* owned */
@@ -150,6 +151,9 @@ size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
 /* naming.c */
 void naming_resolve(struct session *s);
 void naming_keep_perfmap(struct session *s, struct target *t);
+int naming_open_in_target(void *session, const struct module *m, const char *path);
+bool naming_kept_fd(void *session, size_t i, int *ret_fd); /* what process_open_file() needs */
+void naming_advise(struct session *s, const struct module *m, char *buf, size_t buf_bytes);
 
 /* ticks.c */
 void ticks_run(struct session *s, uint64_t tick, uint64_t missed);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "symbols/sections.h"
+#include "target/sections.h"
 
 enum { TABLE_MAX_BYTES = 64 << 20 };
 

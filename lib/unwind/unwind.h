@@ -14,9 +14,11 @@
 /* How a frame was found from the one below it (the leaf: from the registers). */
 enum frame_how {
     FRAME_LEAF,
-    FRAME_CFI,    /* DWARF call frame information, through libunwind */
+    FRAME_CFI,    /* DWARF call frame information, compiled to a row */
     FRAME_SIGNAL, /* a signal's trampoline, and the code that it interrupted: exact, like a leaf */
     FRAME_FRAME_POINTER, /* code without CFI, by the saved RBP */
+    FRAME_LIBUNWIND,     /* DWARF call frame information beyond what rows say, by libunwind */
+    FRAME_GO,            /* code without CFI, by the table that Go's runtime has of its frames */
 };
 
 struct frame {
@@ -48,7 +50,7 @@ struct stack {
         cut_bytes; /* STACK_CUT: how many bytes beyond the copy the next word lies, at least 8 */
 };
 
-/* One for each process; holds the cache of what libunwind has parsed. Not for several threads. */
+/* One for each process; holds its compiled call frame information. Not for several threads. */
 struct unwinder *unwinder_new(void);
 void unwinder_free(struct unwinder *u);
 

@@ -53,7 +53,7 @@ ERRORS = {
     "kill": "EPERM",
     "poll": "EINTR ENOMEM",
     "prctl": "EINVAL EPERM",
-    "setsid dup2": "EPERM EINTR",
+    "setpgid dup2": "EPERM EINTR",
     "sem_wait": "EINTR",
     "sigtimedwait": "EINTR EAGAIN",
     "clock_nanosleep": "EINTR",
@@ -76,7 +76,7 @@ ALLOCATIONS = ("malloc", "calloc", "realloc", "mmap64")
 NOT_FOR_GOOD = ("sem_wait", "waitpid", "waitid", "close", "sigtimedwait")
 
 # Which calls the processes beside the sampler make: they are ended before they could tell.
-BESIDE = {"guardian": "setsid prctl dup2 poll pread64",
+BESIDE = {"guardian": "setpgid prctl dup2 poll pread64",
           "command": "close read write execvp"}
 
 # The same from outside, where libc's own system calls fail too.

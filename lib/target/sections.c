@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "symbols/sections.h"
+#include "target/sections.h"
 
 #include <errno.h>
 #include <stdlib.h>

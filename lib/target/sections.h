@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SYMBOLS_SECTIONS_H
-#define SYMBOLS_SECTIONS_H
+#ifndef TARGET_SECTIONS_H
+#define TARGET_SECTIONS_H
 
 #include <elf.h>
 #include <stdbool.h>
