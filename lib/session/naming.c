@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "session/naming.h"
 #include "session/state.h"
 
 enum { PERFMAP_MAX_BYTES = 256 << 20 };
@@ -53,18 +54,35 @@ void naming_keep_perfmap(struct session *s, struct target *t)
     t->perfmap = perfmap_parse(text, n);
 }
 
+uint32_t naming_module(struct profile *p, const struct module *m)
+{
+    char name[256], build_id[2 * MODULE_BUILD_ID_MAX + 1];
+    module_build_id_hex(m, build_id, sizeof(build_id));
+    return profile_module(p, m->path, module_short_name(m, name, sizeof(name)), build_id);
+}
+
+bool naming_apply(struct profile *p, uint32_t frame, const struct module *m,
+                  const struct namer_answer *a)
+{
+    struct profile_line lines[SYMBOL_LINES_MAX];
+    for (int i = 0; i < a->rc; i++) {
+        const struct symbol_line *l = &a->lines[i];
+        lines[i] = (struct profile_line){.function = intern_put(p->strings, l->name),
+                                         .linkage_name = intern_put(p->strings, l->linkage_name),
+                                         .file = l->file ? intern_put(p->strings, l->file) : 0,
+                                         .line = l->line,
+                                         .start_line = l->start_line};
+    }
+    if (a->rc > 0)
+        profile_name(p, frame, KIND_NATIVE, naming_module(p, m), lines, (size_t)a->rc);
+    return a->rc > 0;
+}
+
 static void name_plainly(struct session *s, uint32_t frame, enum frame_kind kind, uint32_t module,
                          const char *function)
 {
     struct profile_line line = {.function = put(s, function)};
     profile_name(s->profile, frame, kind, module, &line, 1);
-}
-
-static uint32_t module_of(struct session *s, const struct module *m)
-{
-    char name[256], build_id[2 * MODULE_BUILD_ID_MAX + 1];
-    module_build_id_hex(m, build_id, sizeof(build_id));
-    return profile_module(s->profile, m->path, module_short_name(m, name, sizeof(name)), build_id);
 }
 
 static void name_by_place(struct session *s, uint32_t frame, struct module *m)
@@ -80,24 +98,14 @@ static void name_by_place(struct session *s, uint32_t frame, struct module *m)
         snprintf(text, sizeof(text), "[%s]", call);
     else
         snprintf(text, sizeof(text), "0x%" PRIx64, start);
-    name_plainly(s, frame, KIND_NATIVE, module_of(s, m), text);
+    name_plainly(s, frame, KIND_NATIVE, naming_module(s->profile, m), text);
 }
 
 static void name_in_module(struct session *s, uint32_t frame, const struct namer_answer *a)
 {
     struct module *m = s->modules.items[OX_SPACE_NUMBER(s->profile->frames[frame].space)];
-    struct profile_line lines[SYMBOL_LINES_MAX];
-    if (a->rc <= 0) {
+    if (!naming_apply(s->profile, frame, m, a))
         name_by_place(s, frame, m);
-        return;
-    }
-    for (int i = 0; i < a->rc; i++)
-        lines[i] = (struct profile_line){.function = put(s, a->lines[i].name),
-                                         .linkage_name = put(s, a->lines[i].linkage_name),
-                                         .file = a->lines[i].file ? put(s, a->lines[i].file) : 0,
-                                         .line = a->lines[i].line,
-                                         .start_line = a->lines[i].start_line};
-    profile_name(s->profile, frame, KIND_NATIVE, module_of(s, m), lines, (size_t)a->rc);
 }
 
 static void use_answer(struct session *s, const struct namer_answer *a)

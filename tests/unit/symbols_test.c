@@ -355,7 +355,7 @@ Test(symbols, advice_names_the_build_id)
     symbols_advice(f.s, f.m, advice, sizeof(advice));
     cr_assert_str_eq(advice,
                      "no symbols: install its debug symbols (Debian: the package's -dbgsym or -dbg; "
-                     "build-id ab12)");
+                     "build-id ab12; or --debuginfod)");
     teardown(&f);
 }
 
