@@ -180,14 +180,15 @@ static size_t only(struct session *s, uint64_t which)
 /*
  * Code objects that are met for the first time are read after the thread has gone on. That it has
  * left them, and they have been freed and others made in their place, takes it longer than this:
- * unless we had to wait for a CPU ourselves.
+ * unless we had to wait for a CPU ourselves. Most programs never free any.
  */
 static bool came_late(const struct interpreter *py, uint64_t fresh_before, struct watch *w,
                       const struct snapshot *snap)
 {
     enum { LATE_NS = 2 * 1000 * 1000 };
     struct proc_run run;
-    if (py->codes.fresh == fresh_before || clock_now_ns() - snap->taken_ns < LATE_NS)
+    if (!py->codes.replaced || py->codes.fresh == fresh_before ||
+        clock_now_ns() - snap->taken_ns < LATE_NS)
         return false;
     bool slept = snap->source == SOURCE_ASLEEP &&
                  thread_run(w->threads, w->process, w->thread, &run) == 0 &&

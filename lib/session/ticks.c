@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -398,7 +399,10 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
 void ticks_label(const struct thread *th, char label[THREAD_LABEL_BYTES])
 {
     const char *name = th->watch ? th->watch->python_name : "";
-    snprintf(label, THREAD_LABEL_BYTES, "%s%s%s", th->name, *name ? ": " : "", name);
+    if (*name && !strncmp(name, th->name, strlen(th->name))) /* 3.14 tells the system as well */
+        snprintf(label, THREAD_LABEL_BYTES, "%s", name);
+    else
+        snprintf(label, THREAD_LABEL_BYTES, "%s%s%s", th->name, *name ? ": " : "", name);
 }
 
 /* Of up to `most` threads, going round: reading a name costs 5 us. */

@@ -130,7 +130,8 @@ class Python(harness.Case):
         self.assertEqual(result.code, 0, result.err)
         samples, complete = self.check_names(parse_folded(result.out))
         print(f"  {samples} samples, {complete} complete", flush=True)
-        self.assertGreaterEqual(complete, 0.999 * samples - 1)
+        # code that is met for the first time, and read late on busy CPUs, is not trusted
+        self.assertGreaterEqual(complete, 0.995 * samples - 1)
 
     def dumped(self, pid, *args):
         """The text, and the stacks of each thread: lists of (name, file's basename, line), innermost first."""
@@ -160,7 +161,7 @@ class Python(harness.Case):
         for line in lines:
             first, *fields = line.split("\t")
             if first == "thread":
-                self.assertRegex(text, rf"(?m)^# thread \d+ \(\S+: {fields[1]}\): waiting")
+                self.assertRegex(text, rf"(?m)^# thread \d+ \((\S+: )?{fields[1]}\): waiting")
                 continue
             frames = list(zip(fields[::3], fields[1::3], map(int, fields[2::3])))
             self.assertIn(frames, stacks)

@@ -108,7 +108,7 @@ static void check_name(void *arg, uint64_t ident, const char *name)
     c->found += strstr(c->expected, line) != NULL;
 }
 
-static const char *const versions[] = {"3.8", "3.9", "3.10", "3.11", "3.12", "3.13"};
+static const char *const versions[] = {"3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14t"};
 
 static void check_image(const char *version)
 {
