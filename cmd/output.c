@@ -147,6 +147,8 @@ int output_check(const struct options *opt, struct error *err)
     struct stat st;
     if (opt->output && stat(opt->output, &st) == 0 && S_ISDIR(st.st_mode))
         return failed(opt, -EISDIR, err);
+    if (!opt->output && isatty(STDOUT_FILENO) && report_find(output_format(opt)) == report_pprof)
+        return error_set(err, -EINVAL, "a saved profile is not for a terminal: -o FILE, or a pipe");
     if (!opt->output || written_straight(opt->output))
         return 0;
     char *copy OX_FREE = mem_strdup(opt->output);

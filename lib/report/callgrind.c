@@ -133,7 +133,7 @@ static void put_calls(struct callgrind *c, uint32_t caller, const struct edge *e
 static void put_functions(struct callgrind *c)
 {
     const struct edge *edge = c->edges, *end = edge ? edge + c->n_edges : NULL;
-    if (c->n_edges)
+    if (edge)
         qsort(c->edges, c->n_edges, sizeof(*c->edges), compare_edges);
     for (uint32_t place = 0; place < c->tab.n_functions; place++) {
         uint32_t function = c->by_name[place];

@@ -455,6 +455,22 @@ Test(time, a_thread_that_stays_is_one_moment)
     profile_free(p);
 }
 
+Test(time, what_no_longer_fits_is_counted)
+{
+    struct profile *p = profile_new(NULL);
+    struct profile_line line = made_line(p, "f", "", 0, 0);
+    uint32_t f = made_frame(p, 1, KIND_NATIVE, "", &line, 1);
+    uint32_t thread = profile_thread(p, 1, 1, "one");
+    uint32_t tallies[] = {profile_stack(p, &f, 1, thread, PROFILE_CPU),
+                          profile_stack(p, &f, 1, thread, PROFILE_WAIT)};
+    profile_keep_time(p);
+    for (uint64_t tick = 1; tick <= PROFILE_MOMENTS_MAX + 10; tick++)
+        profile_moment(p, tallies[tick % 2], 1, tick);
+    cr_assert_eq(p->n_moments, PROFILE_MOMENTS_MAX);
+    cr_assert_eq(p->untimed, 10);
+    profile_free(p);
+}
+
 Test(interval, known_values)
 {
     static const struct {

@@ -356,6 +356,30 @@ Test(foreign, what_makes_no_sense_is_refused)
                    "no saved profile");
 }
 
+Test(foreign, a_stack_has_an_end)
+{
+    enum { TOO_DEEP = (1 << 16) + 1 };
+    struct maker m = new_maker();
+    uint64_t *stack OX_FREE = mem_alloc(TOO_DEEP * sizeof(*stack));
+    for (size_t i = 0; i < TOO_DEEP; i++)
+        stack[i] = 1;
+    make_type(&m, PROFILE_SAMPLE_TYPE, "samples", "count");
+    make_place(&m, 1, 0, 1, NULL);
+    make_sample(&m, (uint64_t[]){1}, 1, stack, TOO_DEEP);
+    end_message(&m, PROFILE_SAMPLE);
+    expect_made_refused(&m, -E2BIG, "too many functions in one stack");
+    m = new_maker();
+    make_type(&m, PROFILE_SAMPLE_TYPE, "samples", "count");
+    make_place(&m, 1, 0, 1, NULL);
+    make_sample(&m, (uint64_t[]){1}, 1, stack, TOO_DEEP - 1);
+    end_message(&m, PROFILE_SAMPLE);
+    struct saved file = made(&m);
+    struct profile *p = loaded(&file, 1);
+    cr_assert_eq(profile_samples(p, PROFILE_CPU), 1);
+    free(file.bytes);
+    profile_free(p);
+}
+
 Test(wire, numbers_and_their_limits)
 {
     struct wire_out w = {0};
@@ -443,7 +467,8 @@ Test(pprof, field_by_field)
         "5:\n  1: 2\n  2: 17\n  3: 19\n  4: 18\n  5: 7\n"
         "11:\n  1: 4\n  2: 5\n9: 11\n10: 12\n12: 10\n14: 2\n"
         "13: 20\n13: 21\n13: 22\n13: 23\n"
-        "6: \n6: [other]\n6: samples\n6: count\n6: wall\n6: nanoseconds\n6: thread\n6: tid\n6: pid\n"
+        "6: \n6: [other]\n6: samples\n6: count\n6: wall\n6: nanoseconds\n6: thread\n6: tid\n6: "
+        "pid\n"
         "6: state\n6: cpu\n6: wait\n6: t\n6: /srv/app\n6: ab12cd34\n6: in\n6: a.h\n6: out\n6: a.c\n"
         "6: _Z3outv\n6: oxprof:version=0.1.0\n6: oxprof:title=T\n6: oxprof:mode=M\n"
         "6: oxprof:ticks=13\n";
