@@ -353,9 +353,9 @@ Test(symbols, advice_names_the_build_id)
     memcpy(f.m->build_id, (uint8_t[]){0xab, 0x12}, 2);
     f.m->build_id_bytes = 2;
     symbols_advice(f.s, f.m, advice, sizeof(advice));
-    cr_assert_str_eq(advice,
-                     "no symbols: install its debug symbols (Debian: the package's -dbgsym or -dbg; "
-                     "build-id ab12; or --debuginfod)");
+    cr_assert_str_eq(
+        advice, "no symbols: install its debug symbols (Debian: the package's -dbgsym or -dbg; "
+                "build-id ab12; or --debuginfod)");
     teardown(&f);
 }
 
