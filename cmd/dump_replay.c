@@ -38,12 +38,12 @@ struct replay {
     struct modules here;   /* this machine's copies of the file's modules */
     struct module **named; /* for each module of the file: where names come from, may be NULL */
     struct namer *namer;
-    struct profile *profile; /* a frame's space is its module's id, or NO_MODULE */
+    struct profile *profile; /* a frame's space is its module's id, or no_module */
     struct stack stack;
     uint32_t frames[UNWIND_FRAMES_MAX]; /* of the stack, root first */
 };
 
-enum { NO_MODULE = UINT32_MAX };
+static const uint64_t no_module = UINT32_MAX; /* no module's id */
 
 static void name_by_address(struct profile *p, uint32_t frame, const struct module *m)
 {
@@ -61,7 +61,7 @@ static uint32_t frame_of(struct replay *r, const struct mappings *maps, const st
     const struct module *m = map ? map->module : NULL;
     bool placed = m && mapping_vaddr(map, addr, &vaddr);
     size_t known = r->profile->n_frames;
-    uint32_t frame = profile_frame(r->profile, m ? m->id : NO_MODULE, vaddr);
+    uint32_t frame = profile_frame(r->profile, m ? m->id : no_module, vaddr);
     if (r->profile->n_frames == known)
         return frame;
     name_by_address(r->profile, frame, m);

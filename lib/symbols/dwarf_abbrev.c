@@ -56,7 +56,7 @@ static bool read_attributes(struct dwarf_abbrevs *a, struct debug_reader *r,
 {
     for (;;) {
         uint64_t name = debug_read_uleb(r), form = debug_read_uleb(r);
-        struct dwarf_attribute attribute = {.form = (uint16_t)form, .slot = slot_of(name)};
+        struct dwarf_attribute attribute = {.form = (uint16_t)form, .slot = (uint8_t)slot_of(name)};
         if (form == DW_FORM_implicit_const)
             attribute.implicit = debug_read_sleb(r);
         if (r->failed || form > UINT16_MAX || a->n_attributes == ATTRIBUTES_MAX)
