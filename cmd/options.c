@@ -10,10 +10,8 @@
 #include "cmd/cmd.h"
 
 enum {
-    INTERVAL_MIN_NS = 100 * 1000, /* 0.1 ms */
-    LONG_ONLY = 256,              /* above every character */
+    LONG_ONLY = 256, /* above every character */
 };
-static const uint64_t interval_max_ns = 10 * OX_NS_PER_S;
 
 /* Each reads one option's value; false after a message. */
 typedef bool read_value(struct options *opt, const char *value);
@@ -62,7 +60,8 @@ static bool read_rate(struct options *opt, const char *value)
 static bool read_interval(struct options *opt, const char *value)
 {
     uint64_t ns;
-    if (parse_duration_ns(value, &ns) < 0 || ns < INTERVAL_MIN_NS || ns > interval_max_ns)
+    if (parse_duration_ns(value, &ns) < 0 || ns < SESSION_INTERVAL_MIN_NS ||
+        ns > SESSION_INTERVAL_MAX_NS)
         return bad("--interval", value, "want a time from 0.1ms to 10s, as 10ms");
     opt->session.interval_ns = ns;
     return true;

@@ -5,10 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "session/state.h"
 
 enum { PERFMAP_MAX_BYTES = 256 << 20 };
+static const uint64_t jit_again_ns = 5 * OX_NS_PER_S;
 
 static uint32_t put(struct session *s, const char *text)
 {
@@ -127,6 +129,42 @@ static void name_frame(struct session *s, uint32_t frame)
     default:
         name_plainly(s, frame, KIND_UNKNOWN, 0, "unknown");
     }
+}
+
+static bool is_jit(const struct session *s, size_t frame)
+{
+    return OX_SPACE_KIND(s->profile->frames[frame].space) == SPACE_JIT;
+}
+
+/* The maps of those that have one grow while they run. */
+static void name_jit_again(struct session *s)
+{
+    for (size_t i = 0; i < s->n_targets; i++)
+        if (s->targets[i]->live)
+            naming_keep_perfmap(s, s->targets[i]);
+    for (size_t i = PROFILE_NO_FRAME + 1; i < s->frames_named; i++)
+        if (is_jit(s, i))
+            name_frame(s, (uint32_t)i);
+}
+
+bool naming_new(struct session *s, size_t most)
+{
+    size_t first = s->frames_named ? s->frames_named : PROFILE_NO_FRAME + 1;
+    size_t end = s->profile->n_frames;
+    bool jit = false;
+    end = end - first > most ? first + most : end;
+    for (size_t i = first; i < end; i++) {
+        jit |= is_jit(s, i);
+        name_frame(s, (uint32_t)i);
+    }
+    s->frames_named = end;
+    uint64_t now = clock_now_ns();
+    jit = jit && now - s->jit_named_ns > jit_again_ns;
+    if (jit) {
+        name_jit_again(s);
+        s->jit_named_ns = now;
+    }
+    return jit;
 }
 
 /* JIT code is named anew each time: its map grows, and its addresses are used again. */

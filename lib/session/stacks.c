@@ -104,5 +104,8 @@ void stacks_hit(struct session *s, uint32_t tally, uint64_t hits)
         return;
     profile_hit(s->profile, tally, hits);
     s->samples += hits;
+    s->samples_ever[s->profile->tallies[tally].state] += hits;
+    if (s->follow)
+        s->follow(s->follow_arg, tally, hits);
     atomic_store_explicit(&s->guardian->page->samples, s->samples, memory_order_relaxed);
 }

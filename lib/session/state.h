@@ -59,6 +59,18 @@ struct session {
     uint64_t tick;     /* the last one that was made */
     uint64_t due_ns;   /* when the next one is due */
     uint64_t start_tick, sampled_ns, resumed_ns;
+    uint64_t ticked_ns; /* the last tick's time; 0: none since a pause or reset */
+    struct {
+        uint64_t n;
+        double mean_ns, squares; /* of the distances from tick to tick (Welford) */
+    } pace;
+    struct { /* what was counted before the last reset */
+        uint64_t tick, sampled_ns, lost[LOSS_N];
+        struct profile_cost cost;
+    } before;
+    uint64_t samples_ever[PROFILE_STATES];
+    void (*follow)(void *arg, uint32_t tally, uint64_t hits);
+    void *follow_arg;
     uint64_t random;
     bool started, paused, finished;
 
@@ -72,6 +84,7 @@ struct session {
     uint64_t own_cpu_start_ns, own_cpu_end_ns; /* of the sampling */
     uint64_t ended_cpu_ns; /* running time of the targets' threads that have ended */
     size_t frames_named;
+    uint64_t jit_named_ns;
     uint8_t *buf;        /* a sleeper's stack: SNAPSHOT_STACK_MAX_BYTES */
     struct stack *stack; /* of the walk under way */
     uint32_t *frames;    /* root first, UNWIND_FRAMES_MAX */
@@ -91,6 +104,7 @@ void stacks_hit(struct session *s, uint32_t tally, uint64_t hits);
 
 /* naming.c */
 void naming_resolve(struct session *s);
+bool naming_new(struct session *s, size_t most);
 void naming_keep_perfmap(struct session *s, struct target *t);
 
 /* ticks.c */
@@ -102,6 +116,11 @@ void ticks_capture_sleepers(struct session *s);
 void ticks_renew_names(struct session *s);
 /* `owed`: the last tick that its threads were there for. */
 void ticks_end_target(struct session *s, struct target *t, uint64_t owed);
+
+/* status.c: `now` is that of a tick. */
+void status_tick(struct session *s, uint64_t now);
+void status_cost(const struct session *s, struct profile_cost *ret);
+uint64_t status_sampled_ns(const struct session *s);
 
 /* session.c: a living one, or NULL. */
 struct target *session_target(struct session *s, pid_t pid);
