@@ -41,11 +41,13 @@ struct options {
     const char *output; /* NULL: stdout */
     const char *format; /* NULL: by the suffix of output, else text */
     const char *save, *replay;
+    const char *listen, *users, *host; /* of serve; NULL: not given */
+    bool allow_remote;
     bool help, version;
 };
 
 /* Which options a subcommand takes. */
-enum option_set { OPTIONS_SAMPLE = 1, OPTIONS_PRINT = 2, OPTIONS_DUMP = 4 };
+enum option_set { OPTIONS_SAMPLE = 1, OPTIONS_PRINT = 2, OPTIONS_DUMP = 4, OPTIONS_SERVE = 8 };
 
 /* Fills opt, to be released in any case; false after a message about what is wrong with the command
  * line. argv[0] is the name of the program or of the subcommand. */
@@ -54,10 +56,29 @@ bool options_parse(struct options *opt, int argc, char **argv, unsigned sets);
 void options_release(struct options *opt);
 
 int sample_main(int argc, char **argv);
+int serve_main(int argc, char **argv);
+
+/* What shows a run as it goes: a page, a terminal. Called on the sampler's thread. */
+struct face {
+    void *arg;
+    /* Before the session, while we have one thread and an ordinary priority; an exit code, after a
+     * message. */
+    int (*begin)(void *arg);
+    void (*attach)(void *arg, struct session *s);
+    /* At each turn with no stop under way. True: whoever looks wants to end. */
+    bool (*turn)(void *arg);
+    void (*end)(void *arg);
+    bool owns_terminal; /* messages wait until its end */
+};
+
+/* Samples what opt says until the user ends it, also where the targets have ended before. A report
+ * is written with -o only. */
+int sample_for(const struct options *opt, const struct face *face);
 int dump_main(int argc, char **argv);
 
 void help_print(FILE *out);
 void help_dump(FILE *out);
+void help_serve(FILE *out);
 /* --help and --version: true with the exit code where one was asked for. */
 bool help_asked(const struct options *opt, void (*help)(FILE *out), int *ret_code);
 int help_main(int argc, char **argv);

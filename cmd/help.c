@@ -7,6 +7,7 @@
 static const char usage[] =
     "usage: oxprof [OPTIONS] -p PID[,PID...]     sample running processes, print the report\n"
     "       oxprof [OPTIONS] -- CMD [ARG...]     run CMD, sample it, print the report at its end\n"
+    "       oxprof serve ...                     the same on a live web page\n"
     "       oxprof dump -p PID                   every thread's stack once\n"
     "       oxprof help [COMMAND]                the manual page\n"
     "\n"
@@ -35,6 +36,24 @@ static const char usage[] =
     "  oxprof -d 5 -p 4711                       five seconds of a running service\n"
     "  oxprof -p $(pgrep -d, nginx) -N 20        all its processes, until Ctrl-C\n"
     "  oxprof -o job.folded -- ./job --fast      a command from start to end, for flame graphs\n";
+
+static const char serve_usage[] =
+    "usage: oxprof serve [OPTIONS] -p PID[,PID...]\n"
+    "       oxprof serve [OPTIONS] -- CMD [ARG...]\n"
+    "\n"
+    "Samples, and shows it as it goes on a web page, whose address is said on stderr.\n"
+    "\n"
+    "      --listen ADDRESS:PORT  or unix:PATH; default 127.0.0.1:0, a free port\n"
+    "      --users FILE           who may look or control, with a name and a password\n"
+    "      --allow-remote         addresses that others can reach; wants --users\n"
+    "      --host NAME            under which browsers ask for this machine\n"
+    "\n"
+    "The other options are those of oxprof; -o FILE writes a report at the end.\n";
+
+void help_serve(FILE *out)
+{
+    fputs(serve_usage, out);
+}
 
 static const char dump_usage[] =
     "usage: oxprof dump -p PID [-t TID] [--capture auto|nostop] [--demangle full|simple|none]\n"

@@ -15,6 +15,9 @@ static const struct command {
 } commands[] = {
     {"dump", dump_main},
     {"help", help_main},
+#ifdef OX_SERVE
+    {"serve", serve_main},
+#endif
 };
 
 void say(const char *fmt, ...)

@@ -255,6 +255,30 @@ static bool set_verbose(struct options *opt, const char *value)
     return opt->verbose = true;
 }
 
+static bool read_listen(struct options *opt, const char *value)
+{
+    opt->listen = value;
+    return true;
+}
+
+static bool read_users(struct options *opt, const char *value)
+{
+    opt->users = value;
+    return true;
+}
+
+static bool read_host(struct options *opt, const char *value)
+{
+    opt->host = value;
+    return strlen(value) < 250 || bad("--host", value, "that is too long for a name");
+}
+
+static bool set_allow_remote(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->allow_remote = true;
+}
+
 static bool set_help(struct options *opt, const char *value)
 {
     (void)value;
@@ -302,6 +326,10 @@ static const struct rule {
     {"full-paths", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_full_paths},
     {"save", 0, true, OPTIONS_DUMP, read_save},
     {"replay", 0, true, OPTIONS_DUMP, read_replay},
+    {"listen", 0, true, OPTIONS_SERVE, read_listen},
+    {"users", 0, true, OPTIONS_SERVE, read_users},
+    {"host", 0, true, OPTIONS_SERVE, read_host},
+    {"allow-remote", 0, false, OPTIONS_SERVE, set_allow_remote},
     {"help", 'h', false, 0, set_help},
     {"version", 'V', false, 0, set_version},
 };

@@ -26,7 +26,9 @@ struct run {
     struct session *session;
     struct progress progress;
     size_t warnings_shown;
-    bool stop_asked; /* by the user or the time: sampling has ended */
+    bool stop_asked;         /* by the user or the time: sampling has ended */
+    const struct face *face; /* borrowed; NULL: the report is all that is seen */
+    bool face_ended;
 };
 
 int exit_of_error(int rc)
@@ -79,6 +81,8 @@ int add_targets(struct session *s, const struct options *opt)
 static void show_warnings(struct run *r)
 {
     const char *text;
+    if (r->face && r->face->owns_terminal && !r->face_ended)
+        return;
     for (; (text = session_warning(r->session, r->warnings_shown)); r->warnings_shown++) {
         progress_clear(&r->progress);
         if (!r->opt.quiet)
@@ -168,6 +172,11 @@ static void handle_signal(struct run *r, int sig)
     }
 }
 
+static bool is_over(const struct run *r)
+{
+    return !r->face && (r->launcher.pid > 0 ? !child_runs(r) : session_finished(r->session));
+}
+
 static void sample(struct run *r)
 {
     while (!r->stop_asked || child_runs(r)) {
@@ -176,13 +185,15 @@ static void sample(struct run *r)
             handle_signal(r, sig);
         if (clock_now_ns() >= session_next_ns(r->session) || !sig)
             session_tick(r->session);
-        if (r->launcher.pid > 0 ? !child_runs(r) : session_finished(r->session))
+        if (is_over(r))
             break;
         if (session_finished(r->session))
             session_finish(r->session);
         if (session_stopping(r->session))
             continue; /* a terminal may keep a writer waiting */
         show_warnings(r);
+        if (r->face && r->face->turn(r->face->arg))
+            r->stop_asked = true;
         progress_update(&r->progress, session_samples(r->session), session_paused(r->session));
     }
     session_finish(r->session);
@@ -221,6 +232,8 @@ static int report(struct run *r)
     progress_end(&r->progress, session_samples(r->session));
     if (!session_stopping(r->session))
         guardian_end(&r->guardian);
+    if (r->face && !r->opt.output)
+        return done;
     if (!session_samples(r->session) && !launched) {
         say("no samples: %s", session_paused(r->session)
                                   ? "it stayed paused (SIGUSR2 resumes)"
@@ -275,6 +288,19 @@ void prepare_sampler(void)
     limits_prepare();
 }
 
+/* What shows the run may begin threads: before ours changes its priority, and after the forks. */
+static int begin_session(struct run *r)
+{
+    prepare_sampler();
+    int code = r->face ? r->face->begin(r->face->arg) : EXIT_DONE;
+    if (code != EXIT_DONE)
+        return code;
+    r->session = session_new(&r->opt.session, &r->guardian);
+    if (r->face)
+        r->face->attach(r->face->arg, r->session);
+    return EXIT_DONE;
+}
+
 static int launch(struct run *r)
 {
     struct error err;
@@ -282,8 +308,8 @@ static int launch(struct run *r)
         say("%s", err.text);
         return EXIT_LAUNCH_FAILED;
     }
-    prepare_sampler();
-    r->session = session_new(&r->opt.session, &r->guardian);
+    if (begin_session(r) != EXIT_DONE)
+        return EXIT_LAUNCH_FAILED;
     session_start(r->session);
     int rc = launcher_go(&r->launcher, r->opt.command[0], &err);
     if (rc < 0) {
@@ -300,9 +326,10 @@ static int launch(struct run *r)
 
 static int attach(struct run *r)
 {
-    prepare_sampler();
-    r->session = session_new(&r->opt.session, &r->guardian);
-    int code = add_targets(r->session, &r->opt);
+    int code = begin_session(r);
+    if (code != EXIT_DONE)
+        return code;
+    code = add_targets(r->session, &r->opt);
     if (code == EXIT_DONE)
         session_start(r->session);
     return code;
@@ -318,6 +345,13 @@ static int check_usage(const struct options *opt)
     else
         return EXIT_DONE;
     return EXIT_USAGE;
+}
+
+static void end_face(struct run *r)
+{
+    if (r->face && !r->face_ended)
+        r->face->end(r->face->arg);
+    r->face_ended = true;
 }
 
 static int run(struct run *r)
@@ -336,10 +370,12 @@ static int run(struct run *r)
     }
     int code = launched ? launch(r) : attach(r);
     if (code == EXIT_DONE) {
-        progress_begin(&r->progress, &r->opt, launched);
+        progress_begin(&r->progress, &r->opt, launched || r->face);
         sample(r);
+        end_face(r);
         code = session_stopping(r->session) ? report_apart(r) : report(r);
     }
+    end_face(r);
     guardian_end(&r->guardian);
     session_free(r->session);
     launcher_release(&r->launcher);
@@ -357,6 +393,14 @@ static int sample_with(struct run *r, int argc, char **argv)
         return EXIT_USAGE;
     prepare_terminal(&r->opt);
     return run(r);
+}
+
+int sample_for(const struct options *opt, const struct face *face)
+{
+    struct run r = {.opt = *opt, .launcher = {.go_fd = -1, .failed_fd = -1}, .face = face};
+    if (check_usage(&r.opt) != EXIT_DONE)
+        return EXIT_USAGE;
+    return run(&r);
 }
 
 int sample_main(int argc, char **argv)
