@@ -35,7 +35,7 @@ struct options {
     char **command; /* of argv; NULL where a process is attached to */
     struct session_options session;
     struct report_options report;
-    regex_t focus, ignore; /* compiled where report points to them */
+    regex_t focus, ignore, calls_re; /* compiled where report points to them */
     enum color_when color;
     bool quiet, verbose;
     const char *output; /* NULL: stdout */
@@ -43,6 +43,7 @@ struct options {
     const char *save, *replay;
     const char *listen, *users, *host; /* of serve; NULL: not given */
     bool allow_remote;
+    const regex_t *calls; /* calls_re, or NULL */
     bool help, version;
 };
 

@@ -170,6 +170,11 @@ static bool read_ignore(struct options *opt, const char *value)
     return read_regex("--ignore", value, &opt->ignore, &opt->report.ignore);
 }
 
+static bool read_calls(struct options *opt, const char *value)
+{
+    return read_regex("--calls", value, &opt->calls_re, &opt->calls);
+}
+
 static bool read_demangle(struct options *opt, const char *value)
 {
     if (!strcmp(value, "full"))
@@ -308,6 +313,7 @@ static const struct rule {
     {"children", 0, false, OPTIONS_SAMPLE, set_children},
     {"start-paused", 0, false, OPTIONS_SAMPLE, set_start_paused},
     {"capture", 0, true, OPTIONS_SAMPLE | OPTIONS_DUMP, read_capture},
+    {"calls", 0, true, OPTIONS_SAMPLE, read_calls},
     {"quiet", 'q', false, 0, set_quiet},
     {"verbose", 'v', false, 0, set_verbose},
     {"color", 0, true, OPTIONS_PRINT, read_color},
@@ -399,6 +405,8 @@ void options_release(struct options *opt)
 {
     if (opt->report.focus)
         regfree(&opt->focus);
+    if (opt->calls)
+        regfree(&opt->calls_re);
     if (opt->report.ignore)
         regfree(&opt->ignore);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -13,6 +15,7 @@
 #include "cmd/cmd.h"
 #include "cmd/loop.h"
 #include "cmd/progress.h"
+#include "live/calls.h"
 #include "target/proctext.h"
 
 enum { STOPS_NS = 100 * 1000 * 1000 }; /* how long a report waits for stops under way */
@@ -29,6 +32,7 @@ struct run {
     bool stop_asked;         /* by the user or the time: sampling has ended */
     const struct face *face; /* borrowed; NULL: the report is all that is seen */
     bool face_ended;
+    struct calls *calls; /* owned; NULL: not followed, or by the face */
 };
 
 int exit_of_error(int rc)
@@ -172,6 +176,35 @@ static void handle_signal(struct run *r, int sig)
     }
 }
 
+/* Their names are wanted while it runs; a few at a time, so that no tick waits for them. */
+static void follow_calls(struct run *r)
+{
+    enum { NAMES_PER_TURN = 64 };
+    bool renamed;
+    if (r->calls)
+        calls_digest(r->calls, session_name_new(r->session, NAMES_PER_TURN, &renamed));
+}
+
+/* As comments: whoever adds up the report's columns does not see them. */
+static void print_calls(struct run *r, const struct profile *p)
+{
+    size_t n;
+    if (!r->calls)
+        return;
+    calls_digest(r->calls, p->n_frames);
+    struct call_row *rows = calls_table(r->calls, &n);
+    puts("#\n# calls (those shorter than the interval are mostly not seen)\n"
+         "#  CALLS     MEAN S  LONGEST S  RUNNING  FUNCTION");
+    for (size_t i = 0; i < n; i++) {
+        char name[1024];
+        escape_text(name, sizeof(name), intern_get(p->strings, rows[i].function), NULL);
+        printf("# %6" PRIu64 " %10.4f %10.4f %8" PRIu64 "  %s\n", rows[i].calls,
+               rows[i].whole ? rows[i].sum_ns / (double)rows[i].whole / 1e9 : 0,
+               rows[i].longest_ns / 1e9, rows[i].running, name);
+    }
+    free(rows);
+}
+
 static bool is_over(const struct run *r)
 {
     return !r->face && (r->launcher.pid > 0 ? !child_runs(r) : session_finished(r->session));
@@ -192,6 +225,7 @@ static void sample(struct run *r)
         if (session_stopping(r->session))
             continue; /* a terminal may keep a writer waiting */
         show_warnings(r);
+        follow_calls(r);
         if (r->face && r->face->turn(r->face->arg))
             r->stop_asked = true;
         progress_update(&r->progress, session_samples(r->session), session_paused(r->session));
@@ -242,8 +276,10 @@ static int report(struct run *r)
     }
     if (!launched)
         loop_end(&r->loop);
-    if (output_report(&r->opt, p, stdout, &err) == 0)
+    if (output_report(&r->opt, p, stdout, &err) == 0) {
+        print_calls(r, p);
         return done;
+    }
     say("%s", err.text);
     return launched ? EXIT_LAUNCH_FAILED : EXIT_FAILED;
 }
@@ -298,6 +334,8 @@ static int begin_session(struct run *r)
     r->session = session_new(&r->opt.session, &r->guardian);
     if (r->face)
         r->face->attach(r->face->arg, r->session);
+    else if (r->opt.calls)
+        calls_attach(r->calls = calls_new(r->opt.calls), r->session);
     return EXIT_DONE;
 }
 
@@ -378,6 +416,7 @@ static int run(struct run *r)
     end_face(r);
     guardian_end(&r->guardian);
     session_free(r->session);
+    calls_free(r->calls);
     launcher_release(&r->launcher);
     return code;
 }

@@ -12,6 +12,7 @@ struct serving {
     struct users *users;
     struct feed *feed;
     struct web *web;
+    struct calls *calls;
 };
 
 static int begin(void *arg)
@@ -30,7 +31,11 @@ static int begin(void *arg)
 static void attach(void *arg, struct session *session)
 {
     struct serving *s = arg;
-    feed_attach(s->feed, session);
+    if (s->opt->calls) {
+        s->calls = calls_new(s->opt->calls);
+        calls_attach(s->calls, session);
+    }
+    feed_attach(s->feed, session, s->calls);
 }
 
 static bool turn(void *arg)
@@ -80,6 +85,7 @@ static int serve(const struct options *opt)
     listening_close(&s.listening);
     users_free(s.users);
     feed_free(s.feed);
+    calls_free(s.calls);
     return code;
 }
 

@@ -146,6 +146,28 @@ void api_status(const struct mirror *m, bool may_control, const char *secret, FI
     fputs("}\n", out);
 }
 
+/* --- calls */
+
+void api_calls(const struct mirror *m, FILE *out)
+{
+    fprintf(out, "{\"schema\":\"oxprof.calls/1\",\"followed\":%s,\"calls\":[",
+            m->has_calls ? "true" : "false");
+    for (size_t i = 0; i < m->n_calls; i++) {
+        const struct call_row *r = &m->calls[i];
+        fprintf(out, "%s{\"calls\":%" PRIu64 ",\"running\":%" PRIu64 ",\"mean_ns\":", i ? "," : "",
+                r->calls, r->running);
+        json_number(out, r->whole ? r->sum_ns / (double)r->whole : 0);
+        fputs(",\"longest_ns\":", out);
+        json_number(out, r->longest_ns);
+        fputs(",\"function\":", out);
+        json_text(out, intern_get(m->p->strings, r->function));
+        fputs(",\"module\":", out);
+        json_text(out, intern_get(m->p->strings, r->module));
+        putc('}', out);
+    }
+    fputs("]}\n", out);
+}
+
 /* --- functions */
 
 static bool matches(const struct profile *p, const regex_t *re, const struct report_row *row)

@@ -34,6 +34,7 @@ void api_status(const struct mirror *m, bool may_control, const char *secret, FI
 void api_functions(const struct mirror *m, const struct api_query *q, FILE *out);
 void api_threads(const struct mirror *m, FILE *out);
 void api_timeline(const struct mirror *m, const struct api_query *q, FILE *out);
+void api_calls(const struct mirror *m, FILE *out);
 void api_metrics(const struct mirror *m, FILE *out);
 
 /* For the flame graph; -ENOTSUP where this build has none. */

@@ -17,8 +17,9 @@ enum {
 };
 
 struct feed {
-    struct session *session; /* borrowed */
-    uint64_t *pending;       /* owned; by tally: hits since the last delta */
+    struct session *session; /* borrowed, as are the calls; NULL: not followed */
+    struct calls *calls;
+    uint64_t *pending; /* owned; by tally: hits since the last delta */
     size_t pending_cap;
     uint32_t *dirty; /* owned; tallies with pending hits */
     size_t n_dirty, dirty_cap;
@@ -50,6 +51,7 @@ void delta_free(struct delta *d)
     free(d->names);
     free(d->lines);
     free(d->hits);
+    free(d->calls);
     free(d);
 }
 
@@ -91,9 +93,10 @@ static void forget_hits(struct feed *f)
     f->n_dirty = 0;
 }
 
-void feed_attach(struct feed *f, struct session *s)
+void feed_attach(struct feed *f, struct session *s, struct calls *calls)
 {
     f->session = s;
+    f->calls = calls;
     session_follow(s, take_hits, f);
 }
 
@@ -214,6 +217,9 @@ static struct delta *make_delta(struct feed *f, size_t named)
     add_stacks(f, d, p);
     add_threads(f, d, p);
     add_hits(f, d);
+    d->has_calls = f->calls != NULL;
+    if (f->calls)
+        d->calls = calls_table(f->calls, &d->n_calls);
     add_strings(f, d, p);
     return d;
 }
@@ -229,6 +235,8 @@ static void reset(struct feed *f)
 {
     forget_hits(f);
     f->reset = true;
+    if (f->calls)
+        calls_reset(f->calls);
 }
 
 static int execute(struct feed *f, enum command_kind kind, uint64_t value_ns)
@@ -242,6 +250,8 @@ static int execute(struct feed *f, enum command_kind kind, uint64_t value_ns)
         session_pause(s);
     } else if (kind == COMMAND_RESUME) {
         session_resume(s);
+        if (f->calls)
+            calls_interrupted(f->calls);
     } else if (kind == COMMAND_RESET) {
         session_reset(s);
         reset(f);
@@ -271,6 +281,8 @@ void feed_turn(struct feed *f)
     bool jit_renamed = false, obeyed = obey(f);
     size_t named = session_name_new(f->session, NAMES_PER_TURN, &jit_renamed);
     f->jit_renamed |= jit_renamed;
+    if (f->calls)
+        calls_digest(f->calls, named);
     uint64_t now = clock_now_ns();
     if ((!obeyed && now - f->published_ns < PUBLISH_NS) || atomic_load(&f->slot))
         return;

@@ -2,7 +2,7 @@
 #ifndef LIVE_FEED_H
 #define LIVE_FEED_H
 
-#include "session/session.h"
+#include "live/calls.h"
 
 /*
  * Between the sampler's thread and that of a face (page, terminal): what was counted goes one way
@@ -41,6 +41,9 @@ struct delta {
     struct delta_hits *hits;
     size_t n_strings, n_frames, n_nodes, n_tallies, n_modules, n_threads, n_names, n_lines, n_hits;
     uint64_t folded, unattributed, names_folded;
+    bool has_calls;
+    struct call_row *calls; /* owned */
+    size_t n_calls;
 };
 void delta_free(struct delta *d);
 
@@ -49,8 +52,9 @@ void feed_free(struct feed *f);
 
 /* --- the sampler's thread */
 
-/* From now on the session's hits go here too. Both must outlive their last hit. */
-void feed_attach(struct feed *f, struct session *s);
+/* From now on the session's hits go here too. All must outlive their last hit. calls: whose table
+ * goes along; NULL: none. */
+void feed_attach(struct feed *f, struct session *s, struct calls *calls);
 /* To be called at each turn of the loop with no stop under way. Executes a command, names some new
  * frames, and four times a second hands over a delta. */
 void feed_turn(struct feed *f);

@@ -86,6 +86,7 @@ bool gate_admits(struct request *r, const char *url, const char *method)
     if (!listening_knows(r->web->listening, request_header(r, "Host")))
         return refuse(r, MHD_HTTP_MISDIRECTED_REQUEST);
     r->status = MHD_HTTP_UNAUTHORIZED;
+    r->allow = post ? "GET" : "POST";
     if (r->web->users) {
         rest = admitted_user(r, url, post);
     } else {
@@ -96,6 +97,8 @@ bool gate_admits(struct request *r, const char *url, const char *method)
         return false;
     if (post && from_elsewhere(r))
         return refuse(r, MHD_HTTP_FORBIDDEN);
+    if (!post && !get)
+        r->allow = "GET, POST";
     if (!post && !get)
         return refuse(r, MHD_HTTP_METHOD_NOT_ALLOWED);
     r->route = route_find(rest, post, &other_method);

@@ -20,6 +20,7 @@ void mirror_free(struct mirror *m)
     for (size_t i = 0; i < HISTORY_SECONDS; i++)
         free(m->history[i].hits);
     free(m->by_process);
+    free(m->calls);
     profile_free(m->p);
     free(m);
 }
@@ -168,6 +169,11 @@ void mirror_apply(struct mirror *m, struct delta *d)
     m->status = d->status;
     m->updated_ns = d->taken_ns;
     m->updates++;
+    free(m->calls);
+    m->calls = d->calls;
+    d->calls = NULL;
+    m->n_calls = d->n_calls;
+    m->has_calls = d->has_calls;
     delta_free(d);
 }
 

@@ -23,6 +23,9 @@ struct mirror {
     struct profile *p; /* owned; its head is filled in for writers of whole reports */
     size_t n_strings;  /* of the sampler's, so far */
     struct session_status status;
+    bool has_calls;
+    struct call_row *calls; /* owned */
+    size_t n_calls;
     uint64_t updated_ns;
     uint64_t updates, resets; /* how many there were */
     uint64_t *by_process;     /* owned; by thread * PROFILE_STATES + state: hits ever */

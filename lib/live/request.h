@@ -65,7 +65,7 @@ struct request {
 
     /* the answer */
     unsigned status;
-    const char *type, *location, *cookie;
+    const char *type, *location, *cookie, *allow;
     char disposition[120];
 };
 

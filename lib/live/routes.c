@@ -17,9 +17,15 @@
 static const uint64_t pprof_default_ns = 30 * OX_NS_PER_S, pprof_max_ns = 3600 * OX_NS_PER_S;
 enum { TIMELINE_DEFAULT_S = 300 };
 
+/* One with a zero in it would be read up to there: what follows is made wrong as well. */
 const char *request_argument(const struct request *r, const char *name)
 {
-    const char *value = MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, name);
+    const char *value = NULL;
+    size_t bytes = 0;
+    MHD_lookup_connection_value_n(r->connection, MHD_GET_ARGUMENT_KIND, name, strlen(name), &value,
+                                  &bytes);
+    if (value && strlen(value) != bytes)
+        return "(";
     return value && *value ? value : NULL;
 }
 
@@ -250,6 +256,22 @@ static void get_profile(struct request *r, FILE *out)
     mirror_view_release(&view);
 }
 
+static void get_calls(struct request *r, FILE *out)
+{
+    const struct mirror *m = r->web->mirror;
+    const char *format = request_argument(r, "format");
+    if (format && strcmp(format, "csv") != 0) {
+        answer_error(r, MHD_HTTP_BAD_REQUEST, "format: want csv, or none for JSON", out);
+    } else if (format) {
+        r->type = "text/csv; charset=utf-8";
+        snprintf(r->disposition, sizeof(r->disposition),
+                 "attachment; filename=\"oxprof-calls.csv\"");
+        calls_csv(m->p, m->calls, m->n_calls, out);
+    } else {
+        api_calls(m, out);
+    }
+}
+
 /* --- a profile of the next seconds */
 
 static bool read_seconds(const struct request *r, uint64_t *ret_ns)
@@ -408,6 +430,7 @@ static const struct route routes[] = {
     {"/api/functions", false, get_functions},
     {"/api/threads", false, get_threads},
     {"/api/timeline", false, get_timeline},
+    {"/api/calls", false, get_calls},
     {"/api/stacks", false, get_stacks},
     {"/api/profile", false, get_profile},
     {"/api/pause", true, post_pause},

@@ -109,7 +109,8 @@ static void add_headers(struct request *r, struct MHD_Response *response)
     static const char *const always[][2] = {
         {"Content-Security-Policy",
          "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src "
-         "'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"},
+         "'self' data:; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors "
+         "'self'"},
         {"X-Content-Type-Options", "nosniff"},
         {"X-Frame-Options", "SAMEORIGIN"},
         {"Referrer-Policy", "no-referrer"},
@@ -128,6 +129,8 @@ static void add_headers(struct request *r, struct MHD_Response *response)
         MHD_add_response_header(response, "Location", r->location);
     snprintf(cookie, sizeof(cookie), "oxprof=%s; Path=/; HttpOnly; SameSite=Strict",
              r->cookie ? r->cookie : "");
+    if (r->status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        MHD_add_response_header(response, "Allow", r->allow);
     if (r->cookie)
         MHD_add_response_header(response, "Set-Cookie", cookie);
 }

@@ -112,7 +112,8 @@ struct profile *session_profile(struct session *s);
 
 /*
  * For those who follow a run as it goes: every hit as it is counted, on the caller's thread, from
- * now on. It must be quick, and may not call the session.
+ * now on. It must be quick, and may ask the session for nothing but its ticks and counts. Two at
+ * most.
  */
 void session_follow(struct session *s, void (*hit)(void *arg, uint32_t tally, uint64_t hits),
                     void *arg);

@@ -105,7 +105,7 @@ void stacks_hit(struct session *s, uint32_t tally, uint64_t hits)
     profile_hit(s->profile, tally, hits);
     s->samples += hits;
     s->samples_ever[s->profile->tallies[tally].state] += hits;
-    if (s->follow)
-        s->follow(s->follow_arg, tally, hits);
+    for (size_t i = 0; i < s->n_followers; i++)
+        s->followers[i].hit(s->followers[i].arg, tally, hits);
     atomic_store_explicit(&s->guardian->page->samples, s->samples, memory_order_relaxed);
 }

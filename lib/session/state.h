@@ -40,7 +40,7 @@ struct kept_snapshot {
     char name[64];
 };
 
-enum { WARNINGS_MAX = 16 };
+enum { WARNINGS_MAX = 16, FOLLOWERS_MAX = 2 };
 
 struct session {
     struct session_options opt;
@@ -69,8 +69,11 @@ struct session {
         struct profile_cost cost;
     } before;
     uint64_t samples_ever[PROFILE_STATES];
-    void (*follow)(void *arg, uint32_t tally, uint64_t hits);
-    void *follow_arg;
+    struct {
+        void (*hit)(void *arg, uint32_t tally, uint64_t hits);
+        void *arg;
+    } followers[FOLLOWERS_MAX];
+    size_t n_followers;
     uint64_t random;
     bool started, paused, finished;
 

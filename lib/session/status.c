@@ -152,8 +152,10 @@ void session_status(const struct session *s, struct session_status *ret)
 void session_follow(struct session *s, void (*hit)(void *arg, uint32_t tally, uint64_t hits),
                     void *arg)
 {
-    s->follow = hit;
-    s->follow_arg = arg;
+    if (s->n_followers == FOLLOWERS_MAX)
+        die("too many follow the session");
+    s->followers[s->n_followers].hit = hit;
+    s->followers[s->n_followers++].arg = arg;
 }
 
 size_t session_name_new(struct session *s, size_t most, bool *ret_jit_renamed)

@@ -311,9 +311,7 @@ function moveByKey(event) {
 /* ---- calls */
 
 function showCalls(data) {
-    byId("calls-part").hidden = !data.regex;
-    if (!data.regex) return;
-    setText(byId("calls-note"), data.note);
+    byId("calls-part").hidden = !data.followed;
     keep(byId("calls").tBodies[0], data.calls, () => {
         const row = element("tr");
         for (const name of ["number", "number", "number", "number", "name"])
