@@ -58,6 +58,7 @@ void options_release(struct options *opt);
 
 int sample_main(int argc, char **argv);
 int serve_main(int argc, char **argv);
+int top_main(int argc, char **argv);
 
 /* What shows a run as it goes: a page, a terminal. Called on the sampler's thread. */
 struct face {
@@ -80,6 +81,7 @@ int dump_main(int argc, char **argv);
 void help_print(FILE *out);
 void help_dump(FILE *out);
 void help_serve(FILE *out);
+void help_top(FILE *out);
 /* --help and --version: true with the exit code where one was asked for. */
 bool help_asked(const struct options *opt, void (*help)(FILE *out), int *ret_code);
 int help_main(int argc, char **argv);

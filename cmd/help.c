@@ -7,6 +7,7 @@
 static const char usage[] =
     "usage: oxprof [OPTIONS] -p PID[,PID...]     sample running processes, print the report\n"
     "       oxprof [OPTIONS] -- CMD [ARG...]     run CMD, sample it, print the report at its end\n"
+    "       oxprof top -p PID                    the same in a live terminal view\n"
     "       oxprof serve ...                     the same on a live web page\n"
     "       oxprof dump -p PID                   every thread's stack once\n"
     "       oxprof help [COMMAND]                the manual page\n"
@@ -54,6 +55,18 @@ static const char serve_usage[] =
 void help_serve(FILE *out)
 {
     fputs(serve_usage, out);
+}
+
+static const char top_usage[] =
+    "usage: oxprof top [OPTIONS] -p PID[,PID...]\n"
+    "\n"
+    "Samples, and shows it as it goes in the terminal; h shows the keys.\n"
+    "\n"
+    "The options are those of oxprof; -o FILE writes a report at the end.\n";
+
+void help_top(FILE *out)
+{
+    fputs(top_usage, out);
 }
 
 static const char dump_usage[] =

@@ -18,6 +18,9 @@ static const struct command {
 #ifdef OX_SERVE
     {"serve", serve_main},
 #endif
+#ifdef OX_TOP
+    {"top", top_main},
+#endif
 };
 
 void say(const char *fmt, ...)
