@@ -77,10 +77,12 @@ struct face {
  * is written with -o only. */
 int sample_for(const struct options *opt, const struct face *face);
 int dump_main(int argc, char **argv);
+int doctor_main(int argc, char **argv);
 
 void help_print(FILE *out);
 void help_dump(FILE *out);
 void help_serve(FILE *out);
+void help_doctor(FILE *out);
 void help_top(FILE *out);
 /* --help and --version: true with the exit code where one was asked for. */
 bool help_asked(const struct options *opt, void (*help)(FILE *out), int *ret_code);

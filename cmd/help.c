@@ -9,6 +9,7 @@ static const char usage[] =
     "       oxprof [OPTIONS] -- CMD [ARG...]     run CMD, sample it, print the report at its end\n"
     "       oxprof top -p PID                    the same in a live terminal view\n"
     "       oxprof serve ...                     the same on a live web page\n"
+    "       oxprof doctor -p PID                 what works on it, and what would help\n"
     "       oxprof dump -p PID                   every thread's stack once\n"
     "       oxprof help [COMMAND]                the manual page\n"
     "\n"
@@ -69,6 +70,18 @@ void help_top(FILE *out)
     fputs(top_usage, out);
 }
 
+static const char doctor_usage[] =
+    "usage: oxprof doctor [--capture auto|stop|nostop] -p PID\n"
+    "\n"
+    "Samples it for a second, and says what works: stops, sleepers, perf_event, memory, names, "
+    "Python;\n"
+    "and where something does not, why, and the smallest cure.\n";
+
+void help_doctor(FILE *out)
+{
+    fputs(doctor_usage, out);
+}
+
 static const char dump_usage[] =
     "usage: oxprof dump -p PID [-t TID] [--capture auto|nostop] [--demangle full|simple|none]\n"
     "                   [--addresses] [--no-inlines] [--full-paths]\n"
@@ -116,16 +129,23 @@ static bool have_page(const char *page)
 
 int help_main(int argc, char **argv)
 {
-    static const char *const pages[][2] = {{"", "oxprof"}, {"dump", "oxprof-dump"}};
+    static const struct {
+        const char *topic, *page;
+        void (*help)(FILE *out);
+    } pages[] = {{"", "oxprof", help_print},
+                 {"doctor", "oxprof-doctor", help_doctor},
+                 {"dump", "oxprof-dump", help_dump},
+                 {"serve", "oxprof-serve", help_serve},
+                 {"top", "oxprof-top", help_top}};
     const char *topic = argc > 1 ? argv[1] : "";
     for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
-        if (strcmp(topic, pages[i][0]))
+        if (strcmp(topic, pages[i].topic))
             continue;
-        if (have_page(pages[i][1]))
-            execlp("man", "man", pages[i][1], (char *)NULL);
-        (i ? help_dump : help_print)(stdout);
+        if (have_page(pages[i].page))
+            execlp("man", "man", pages[i].page, (char *)NULL);
+        pages[i].help(stdout);
         return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
     }
-    say("no help for that: the commands are dump and help");
+    say("no help for that: the commands are doctor, dump, serve, top and help");
     return EXIT_USAGE;
 }

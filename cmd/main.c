@@ -13,8 +13,7 @@ static const struct command {
     const char *name;
     int (*main)(int argc, char **argv);
 } commands[] = {
-    {"dump", dump_main},
-    {"help", help_main},
+    {"doctor", doctor_main}, {"dump", dump_main}, {"help", help_main},
 #ifdef OX_SERVE
     {"serve", serve_main},
 #endif
