@@ -151,20 +151,19 @@ bool naming_new(struct session *s, size_t most)
 {
     size_t first = s->frames_named ? s->frames_named : PROFILE_NO_FRAME + 1;
     size_t end = s->profile->n_frames;
-    bool jit = false;
     end = end - first > most ? first + most : end;
     for (size_t i = first; i < end; i++) {
-        jit |= is_jit(s, i);
+        s->jit_is_new |= is_jit(s, i);
         name_frame(s, (uint32_t)i);
     }
     s->frames_named = end;
     uint64_t now = clock_now_ns();
-    jit = jit && now - s->jit_named_ns > jit_again_ns;
-    if (jit) {
-        name_jit_again(s);
-        s->jit_named_ns = now;
-    }
-    return jit;
+    if (!s->jit_is_new || now - s->jit_named_ns < jit_again_ns)
+        return false;
+    name_jit_again(s);
+    s->jit_named_ns = now;
+    s->jit_is_new = false;
+    return true;
 }
 
 /* JIT code is named anew each time: its map grows, and its addresses are used again. */

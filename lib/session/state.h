@@ -88,6 +88,7 @@ struct session {
     uint64_t ended_cpu_ns; /* running time of the targets' threads that have ended */
     size_t frames_named;
     uint64_t jit_named_ns;
+    bool jit_is_new; /* named by a map that was read before it was met */
     uint8_t *buf;        /* a sleeper's stack: SNAPSHOT_STACK_MAX_BYTES */
     struct stack *stack; /* of the walk under way */
     uint32_t *frames;    /* root first, UNWIND_FRAMES_MAX */

@@ -42,6 +42,14 @@ while True:
 """
 
 
+HOSTILE = """
+import ctypes
+ctypes.CDLL(None).prctl(15, b"<img/src=x>\\x1b]0")
+print("ready", flush=True)
+while True: pass
+"""
+
+
 @contextlib.contextmanager
 def loaded_redis():
     """Its process, with clients that keep it busy."""
@@ -154,6 +162,21 @@ class PageInBrowser(harness.Case):
                               and "favicon" not in str(c)], [])
             self.assertEqual(page.finish().code, 0)
             self.assertEqual(harness.faults(server.pid), [], target)
+
+    def test_hostile_names(self):
+        """Names of threads are text, whatever is in them: nothing becomes an element."""
+        with harness.Process(["/usr/bin/python3", "-c", HOSTILE]) as target:
+            target.out.wait_for("ready")
+            with Page("-p", target.pid) as page, chromium.Browser() as browser:
+                page.wait_samples(20)
+                self.open(browser, page)
+                self.wait_js(browser, "document.querySelector('#threads .name').textContent"
+                             " === '<img/src=x>\\\\x1b]0'", "the name as text")
+                self.assertEqual(browser.run("document.querySelectorAll('img, svg, b').length"), 0)
+                raw = page.ask("GET", "/api/threads").body
+                self.assertNotIn(b"<", raw)
+                self.assertNotIn(b"\x1b", raw)
+                page.finish()
 
     def test_redis(self):
         if not shutil.which("redis-server"):

@@ -13,6 +13,14 @@ import harness
 from harness import OXPROF, Target, wait_until
 
 
+HOSTILE = """
+import ctypes
+ctypes.CDLL(None).prctl(15, b"\\x1b]0;pwn\\x07")
+print("ready", flush=True)
+while True: pass
+"""
+
+
 class Tmux:
     """A terminal of its own, with a shell in it."""
 
@@ -165,6 +173,17 @@ class Terminal(harness.Case):
             os.kill(beside, signal.SIGKILL)
             wait_until(lambda: harness.has_ended(view), "the view's end")
             target.finish()
+
+    def test_hostile_names(self):
+        """An escape sequence in a thread's name is shown, not obeyed."""
+        with harness.Process(["/usr/bin/python3", "-c", HOSTILE]) as target, Tmux() as tmux:
+            target.out.wait_for("ready")
+            tmux.top(target.pid)
+            tmux.keys("t")
+            tmux.wait(r"  \\x1b\]0;pwn\\x07")
+            self.assertNotIn("pwn", tmux.call("display-message", "-p", "#{pane_title}"))
+            tmux.keys("q")
+            tmux.wait("^code=0")
 
     def test_refusals(self):
         result = harness.oxprof("top", "-p", os.getpid())

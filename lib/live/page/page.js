@@ -14,7 +14,7 @@ const DARK = ["#79a7e6", "#eda766", "#84c98e", "#e28ba2", "#ae9ae0", "#c9ad84", 
 const darkMode = window.matchMedia("(prefers-color-scheme: dark)");
 
 const view = {
-    state: "cpu", filter: "", thread: "", sort: "self", records: "50", by: "function", span: "300",
+    state: "cpu", filter: "", thread: "", sort: "self", records: "50", by: "function", span: "60",
     from: 0, to: 0,
 };
 let status = null, timeline = null, refreshing = false, again = false;
