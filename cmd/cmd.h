@@ -38,8 +38,13 @@ struct options {
     regex_t focus, ignore, calls_re; /* compiled where report points to them */
     enum color_when color;
     bool quiet, verbose;
-    const char *output; /* NULL: stdout */
-    const char *format; /* NULL: by the suffix of output, else text */
+    char **files; /* of argv: to be read */
+    size_t n_files;
+    const char *output; /* NULL: stdout, where output_given; else the subcommand decides */
+    bool output_given;
+    const char *format; /* NULL: by the suffix of output, else default_format */
+    const char *default_format;
+    bool demangle_given;
     const char *save, *replay;
     const char *listen, *users, *host; /* of serve; NULL: not given */
     bool allow_remote;
@@ -48,7 +53,13 @@ struct options {
 };
 
 /* Which options a subcommand takes. */
-enum option_set { OPTIONS_SAMPLE = 1, OPTIONS_PRINT = 2, OPTIONS_DUMP = 4, OPTIONS_SERVE = 8 };
+enum option_set {
+    OPTIONS_SAMPLE = 1,
+    OPTIONS_PRINT = 2,
+    OPTIONS_DUMP = 4,
+    OPTIONS_FILES = 8,
+    OPTIONS_SERVE = 16
+};
 
 /* Fills opt, to be released in any case; false after a message about what is wrong with the command
  * line. argv[0] is the name of the program or of the subcommand. */
@@ -57,6 +68,9 @@ bool options_parse(struct options *opt, int argc, char **argv, unsigned sets);
 void options_release(struct options *opt);
 
 int sample_main(int argc, char **argv);
+int record_main(int argc, char **argv);
+int report_main(int argc, char **argv);
+int diff_main(int argc, char **argv);
 int serve_main(int argc, char **argv);
 int top_main(int argc, char **argv);
 
@@ -81,6 +95,9 @@ int doctor_main(int argc, char **argv);
 
 void help_print(FILE *out);
 void help_dump(FILE *out);
+void help_record(FILE *out);
+void help_report(FILE *out);
+void help_diff(FILE *out);
 void help_serve(FILE *out);
 void help_doctor(FILE *out);
 void help_top(FILE *out);
@@ -96,14 +113,34 @@ void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int add_targets(struct session *s, const struct options *opt);
 int exit_of_error(int rc);
 
+/* The name of the format that the options ask for. */
+const char *output_format(const struct options *opt);
+
 /*
  * A report's way out. Regular files are written beside their place and renamed over it, so that no
  * half-written one is ever seen; FIFOs and devices are written straight. 0 or a negative errno.
  */
 int output_report(const struct options *opt, const struct profile *p, FILE *fallback,
                   struct error *err);
+/* The same for whatever `write` writes: it returns 0, or sets errno. */
+int output_write(const struct options *opt, int (*write)(void *data, FILE *out), void *data,
+                 FILE *fallback, struct error *err);
 /* Says now, not after minutes of sampling, that the report can't be written. */
 int output_check(const struct options *opt, struct error *err);
+
+/* What sampling does with its samples where the options say nothing else. */
+struct sample_defaults {
+    const char *format, *output; /* output NULL: stdout */
+    void (*help)(FILE *out);
+};
+int sample_as(int argc, char **argv, const struct sample_defaults *defaults);
+
+/* Terminal or not: width, height and colour of what is printed. */
+void prepare_terminal(struct options *opt);
+
+/* Adds up saved profiles, "-" being stdin, to be freed by the caller. An exit code, after a
+ * message. */
+int read_profiles(char *const *paths, size_t n, struct profile **ret_profile);
 
 /* Raises the limit of open files, as each thread needs some; keeps others' memory that we hold from
  * core dumps and debuggers. */

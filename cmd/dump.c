@@ -34,7 +34,7 @@ void dump_thread(pid_t tid, const char *name, bool asleep, int64_t nr)
         puts("): waiting");
 }
 
-void dump_frame(const char *function, const char *place)
+static void print_frame(const char *function, const char *place)
 {
     fputs("    ", stdout);
     print_name(function);
@@ -46,14 +46,14 @@ void dump_frame(const char *function, const char *place)
     putchar('\n');
 }
 
-static void print_stack(const struct profile *p, uint32_t tally, const struct report_options *opt)
+void dump_stack(const struct profile *p, uint32_t tally, const struct report_options *opt)
 {
     for (uint32_t node = p->tallies[tally].node; node; node = p->nodes[node].parent) {
         struct shown_lines shown = report_lines(p, opt, p->nodes[node].frame);
         for (uint32_t line = shown.first; line < shown.end; line++) {
             struct report_row row = report_row_of(p, opt, &p->frames[p->nodes[node].frame], line);
             char *place OX_FREE = report_place(p, opt, &row);
-            dump_frame(intern_get(p->strings, row.function), place);
+            print_frame(intern_get(p->strings, row.function), place);
         }
     }
 }
@@ -75,7 +75,7 @@ static size_t print_threads(struct session *s, const struct profile *p,
             continue;
         }
         dump_thread(th.tid, th.name, th.asleep, th.syscall);
-        print_stack(p, th.tally, opt);
+        dump_stack(p, th.tally, opt);
     }
     return n;
 }

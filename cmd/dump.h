@@ -6,8 +6,8 @@
 
 /* One thread's head line, and one line of its stack; what the target chose is escaped. */
 void dump_thread(pid_t tid, const char *name, bool asleep, int64_t nr);
-/* place: "app", "app.c:7", or "" */
-void dump_frame(const char *function, const char *place);
+/* A line for each function of the tally's stack, the innermost first. */
+void dump_stack(const struct profile *p, uint32_t tally, const struct report_options *opt);
 
 /* Shows a file of saved snapshots. */
 int dump_replay(const struct options *opt);

@@ -8,7 +8,10 @@
 
 #include "base/mem.h"
 #include "capture/snapfile.h"
+#include "cmd/cmd.h"
 #include "cmd/dump.h"
+#include "session/naming.h"
+#include "symbols/namer.h"
 #include "unwind/unwind.h"
 
 /* A file of this machine serves for names if it is the very one: the same build-id. */
@@ -34,28 +37,55 @@ struct replay {
     struct snapfile file;
     struct modules here;   /* this machine's copies of the file's modules */
     struct module **named; /* for each module of the file: where names come from, may be NULL */
-    struct symbols *symbols;
+    struct namer *namer;
+    struct profile *profile; /* a frame's space is its module's id, or NO_MODULE */
     struct stack stack;
+    uint32_t frames[UNWIND_FRAMES_MAX]; /* of the stack, root first */
 };
 
-static void show_frame(struct replay *r, const struct mappings *maps, const struct frame *f)
+enum { NO_MODULE = UINT32_MAX };
+
+static void name_by_address(struct profile *p, uint32_t frame, const struct module *m)
+{
+    char text[32];
+    snprintf(text, sizeof(text), "0x%" PRIx64, p->frames[frame].address);
+    struct profile_line line = {.function = intern_put(p->strings, text)};
+    profile_name(p, frame, m ? KIND_NATIVE : KIND_UNKNOWN, m ? naming_module(p, m) : 0, &line, 1);
+}
+
+static uint32_t frame_of(struct replay *r, const struct mappings *maps, const struct frame *f)
 {
     bool exact = f->how == FRAME_LEAF || f->how == FRAME_SIGNAL;
     uint64_t addr = exact ? f->addr : f->addr - 1, vaddr = addr;
     const struct mapping *map = mappings_find(maps, addr);
     const struct module *m = map ? map->module : NULL;
-    struct symbol symbol;
-    char text[32], buf[256] = "";
-    if (m && mapping_vaddr(map, addr, &vaddr) && r->named[m->id] &&
-        symbols_find(r->symbols, r->named[m->id], vaddr, &symbol) == 0) {
-        dump_frame(symbol.name, module_short_name(m, buf, sizeof(buf)));
-        return;
-    }
-    snprintf(text, sizeof(text), "0x%" PRIx64, vaddr);
-    dump_frame(text, m ? module_short_name(m, buf, sizeof(buf)) : "");
+    bool placed = m && mapping_vaddr(map, addr, &vaddr);
+    size_t known = r->profile->n_frames;
+    uint32_t frame = profile_frame(r->profile, m ? m->id : NO_MODULE, vaddr);
+    if (r->profile->n_frames == known)
+        return frame;
+    name_by_address(r->profile, frame, m);
+    if (placed && r->named[m->id])
+        namer_ask(r->namer, r->named[m->id], vaddr, frame);
+    return frame;
 }
 
-static void show_thread(struct replay *r, const struct snapfile_item *item)
+static void show_stack(struct replay *r, const struct mappings *maps,
+                       const struct report_options *opt)
+{
+    struct namer_answer a;
+    size_t n = r->stack.n;
+    for (size_t i = 0; i < n; i++)
+        r->frames[n - 1 - i] = frame_of(r, maps, &r->stack.frames[i]);
+    while (namer_next(r->namer, &a, NULL, NULL)) {
+        uint32_t frame = (uint32_t)a.tag;
+        naming_apply(r->profile, frame, r->named[r->profile->frames[frame].space], &a);
+    }
+    dump_stack(r->profile, profile_stack(r->profile, r->frames, n, 0, PROFILE_CPU), opt);
+}
+
+static void show_thread(struct replay *r, const struct snapfile_item *item,
+                        const struct report_options *opt)
 {
     const struct mappings *maps = snapfile_maps(&r->file, item->snap.pid);
     if (!maps)
@@ -65,24 +95,35 @@ static void show_thread(struct replay *r, const struct snapfile_item *item)
     puts("#");
     dump_thread(item->snap.tid, item->name ? item->name : "", item->snap.state == STATE_WAIT,
                 item->snap.syscall);
-    for (size_t i = 0; i < r->stack.n; i++)
-        show_frame(r, maps, &r->stack.frames[i]);
+    show_stack(r, maps, opt);
     unwinder_free(u);
+}
+
+static void show_troubles(const struct namer *n)
+{
+    char text[600];
+    for (size_t i = 0; namer_trouble(n, i, text, sizeof(text)); i++)
+        say("%s", text);
 }
 
 static void show(struct replay *r, const struct options *opt)
 {
-    struct symbols_options names = {.demangle = opt->session.demangle};
+    struct namer_options names = {
+        .symbols = {.demangle = opt->session.demangle, .debuginfod = opt->session.debuginfod}};
     size_t n = r->file.modules.n;
     r->named = mem_alloc(n * sizeof(struct module *));
-    r->symbols = symbols_new(&names);
+    r->namer = namer_new(&names, &r->here);
+    r->profile = profile_new(NULL);
+    profile_thread(r->profile, 0, 0, "");
     for (size_t i = 0; i < n; i++)
         r->named[i] = same_module_here(&r->here, r->file.modules.items[i]);
     printf("# oxprof %s: %zu saved snapshot%s\n", OX_VERSION, r->file.n_items,
            r->file.n_items == 1 ? "" : "s");
     for (size_t i = 0; i < r->file.n_items; i++)
-        show_thread(r, &r->file.items[i]);
-    symbols_free(r->symbols);
+        show_thread(r, &r->file.items[i], &opt->report);
+    show_troubles(r->namer);
+    profile_free(r->profile);
+    namer_free(r->namer);
     modules_release(&r->here);
     mem_cleanup_free(&r->named);
 }

@@ -7,6 +7,9 @@
 static const char usage[] =
     "usage: oxprof [OPTIONS] -p PID[,PID...]     sample running processes, print the report\n"
     "       oxprof [OPTIONS] -- CMD [ARG...]     run CMD, sample it, print the report at its end\n"
+    "       oxprof record ...                    the same, into a saved profile: oxprof.pb.gz\n"
+    "       oxprof report FILE...                saved profiles in any format\n"
+    "       oxprof diff BEFORE AFTER             what has changed between two of them\n"
     "       oxprof top -p PID                    the same in a live terminal view\n"
     "       oxprof serve ...                     the same on a live web page\n"
     "       oxprof doctor -p PID                 what works on it, and what would help\n"
@@ -21,15 +24,20 @@ static const char usage[] =
     "      --calls RE        how long calls of these functions last\n"
     "  -d, --duration TIME   as 5s, 500ms, 2m        --samples N      enough is enough\n"
     "      --start-paused    until SIGUSR2           --capture auto|stop|nostop\n"
+    "      --python --native only such frames; --mixed: both     --gil  only who holds Python's "
+    "lock\n"
     "\n"
     "What to print:\n"
-    "  -o, --output FILE     default: stdout     -f, --format text|tsv|folded\n"
+    "  -o, --output FILE     default: stdout     -f, --format FORMAT  text, tsv, json, folded,\n"
+    "                        flamegraph, pprof, speedscope, firefox, callgrind, perf;\n"
+    "                        or by FILE's suffix\n"
     "      --sort self|total|name                -N, --top N          functions per block\n"
     "      --min-percent P   of the block            --threads        each thread apart\n"
     "      --demangle full|simple|none               --full-paths     of files\n"
     "      --focus RE        stacks that match       --ignore RE      stacks that don't\n"
     "      --lines           functions by line       --addresses      and by address\n"
-    "      --no-inlines      callers count instead\n"
+    "      --no-inlines      callers count instead   --debuginfod     fetch debug files\n"
+    "      --ci              95% intervals of shares\n"
     "      --color auto|always|never             -q, --quiet  -v, --verbose\n"
     "  -h, --help            this text           -V, --version\n"
     "\n"
@@ -84,11 +92,60 @@ void help_doctor(FILE *out)
 
 static const char dump_usage[] =
     "usage: oxprof dump -p PID [-t TID] [--capture auto|nostop] [--demangle full|simple|none]\n"
-    "                   [--addresses] [--no-inlines] [--full-paths]\n"
+    "                   [--addresses] [--no-inlines] [--full-paths] [--python|--native]\n"
     "       oxprof dump -p PID --save FILE       keep the snapshots, for a bug report\n"
     "       oxprof dump --replay FILE            show the stacks of such a file\n"
     "\n"
     "Prints every thread once: its name, what it does, and its stack, innermost function first.\n";
+
+static const char record_usage[] = "usage: oxprof record [OPTIONS] -p PID[,PID...]\n"
+                                   "       oxprof record [OPTIONS] -- CMD [ARG...]\n"
+                                   "\n"
+                                   "Samples as oxprof does (see oxprof --help), and saves the "
+                                   "profile: -o FILE, oxprof.pb.gz if not\n"
+                                   "given. oxprof report reads it, and so do pprof and its kin.\n";
+
+static const char report_usage[] =
+    "usage: oxprof report [OPTIONS] FILE...\n"
+    "\n"
+    "Reads saved profiles, adds them up, and prints them in any format; - is standard input.\n"
+    "\n"
+    "  -o, --output FILE     default: stdout     -f, --format FORMAT  text, tsv, json, folded,\n"
+    "                        pprof, speedscope, firefox, callgrind, perf; or by FILE's suffix\n"
+    "      --sort self|total|name                -N, --top N          functions per block\n"
+    "      --min-percent P   of the block            --threads        each thread apart\n"
+    "      --demangle full|simple|none               --full-paths     of files\n"
+    "      --focus RE        stacks that match       --ignore RE      stacks that don't\n"
+    "      --lines           functions by line       --addresses      and by address\n"
+    "      --no-inlines      callers count instead   --ci             95% intervals of shares\n"
+    "      --color auto|always|never\n";
+
+static const char diff_usage[] =
+    "usage: oxprof diff [OPTIONS] BEFORE AFTER\n"
+    "\n"
+    "Which functions gained and lost, in percent of all samples, as far as that is no chance.\n"
+    "\n"
+    "  -o, --output FILE     default: stdout     -f, --format text|folded\n"
+    "      --sort self|total|name                -N, --top N          functions per block\n"
+    "      --min-percent P   of difference           --full-paths     of files\n"
+    "      --focus RE        stacks that match       --ignore RE      stacks that don't\n"
+    "      --lines           functions by line       --addresses      and by address\n"
+    "      --no-inlines      callers count instead\n";
+
+void help_diff(FILE *out)
+{
+    fputs(diff_usage, out);
+}
+
+void help_record(FILE *out)
+{
+    fputs(record_usage, out);
+}
+
+void help_report(FILE *out)
+{
+    fputs(report_usage, out);
+}
 
 void help_print(FILE *out)
 {
@@ -102,7 +159,7 @@ void help_dump(FILE *out)
 
 void version_print(void)
 {
-    printf("oxprof %s\n-perf -python -debuginfod\n", OX_VERSION);
+    printf("oxprof %s\n-perf +python -debuginfod\n", OX_VERSION);
 }
 
 bool help_asked(const struct options *opt, void (*help)(FILE *out), int *ret_code)
@@ -132,20 +189,24 @@ int help_main(int argc, char **argv)
     static const struct {
         const char *topic, *page;
         void (*help)(FILE *out);
-    } pages[] = {{"", "oxprof", help_print},
-                 {"doctor", "oxprof-doctor", help_doctor},
-                 {"dump", "oxprof-dump", help_dump},
-                 {"serve", "oxprof-serve", help_serve},
-                 {"top", "oxprof-top", help_top}};
+    } topics[] = {{"", "oxprof", help_print},
+                  {"diff", "oxprof-diff", help_diff},
+                  {"doctor", "oxprof-doctor", help_doctor},
+                  {"dump", "oxprof-dump", help_dump},
+                  {"record", "oxprof-record", help_record},
+                  {"report", "oxprof-report", help_report},
+                  {"serve", "oxprof-serve", help_serve},
+                  {"top", "oxprof-top", help_top}};
     const char *topic = argc > 1 ? argv[1] : "";
-    for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
-        if (strcmp(topic, pages[i].topic))
+    for (size_t i = 0; i < sizeof(topics) / sizeof(*topics); i++) {
+        if (strcmp(topic, topics[i].topic))
             continue;
-        if (have_page(pages[i].page))
-            execlp("man", "man", pages[i].page, (char *)NULL);
-        pages[i].help(stdout);
+        if (have_page(topics[i].page))
+            execlp("man", "man", topics[i].page, (char *)NULL);
+        topics[i].help(stdout);
         return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
     }
-    say("no help for that: the commands are doctor, dump, serve, top and help");
+    say("no help for that: the commands are record, report, diff, top, serve, doctor, dump and "
+        "help");
     return EXIT_USAGE;
 }

@@ -13,7 +13,8 @@ static const struct command {
     const char *name;
     int (*main)(int argc, char **argv);
 } commands[] = {
-    {"doctor", doctor_main}, {"dump", dump_main}, {"help", help_main},
+    {"diff", diff_main},   {"doctor", doctor_main}, {"dump", dump_main},
+    {"help", help_main},   {"record", record_main}, {"report", report_main},
 #ifdef OX_SERVE
     {"serve", serve_main},
 #endif

@@ -114,7 +114,10 @@ static bool read_color(struct options *opt, const char *value)
 static bool read_format(struct options *opt, const char *value)
 {
     opt->format = value;
-    return report_find(value) || bad("--format", value, "want text, tsv or folded");
+    return report_find(value) ||
+           bad("--format", value,
+               "want text, tsv, json, folded, flamegraph, pprof, speedscope, firefox, "
+               "callgrind or perf");
 }
 
 static bool read_sort(struct options *opt, const char *value)
@@ -177,6 +180,7 @@ static bool read_calls(struct options *opt, const char *value)
 
 static bool read_demangle(struct options *opt, const char *value)
 {
+    opt->demangle_given = true;
     if (!strcmp(value, "full"))
         opt->session.demangle = DEMANGLE_FULL;
     else if (!strcmp(value, "simple"))
@@ -191,7 +195,7 @@ static bool read_demangle(struct options *opt, const char *value)
 static bool read_output(struct options *opt, const char *value)
 {
     opt->output = strcmp(value, "-") ? value : NULL;
-    return true;
+    return opt->output_given = true;
 }
 
 static bool read_save(struct options *opt, const char *value)
@@ -210,6 +214,33 @@ static bool set_children(struct options *opt, const char *value)
 {
     (void)value;
     return opt->session.children = true;
+}
+
+static bool set_mixed(struct options *opt, const char *value)
+{
+    (void)value;
+    opt->session.view = VIEW_MIXED;
+    return true;
+}
+
+static bool set_native(struct options *opt, const char *value)
+{
+    (void)value;
+    opt->session.view = VIEW_NATIVE;
+    return true;
+}
+
+static bool set_python(struct options *opt, const char *value)
+{
+    (void)value;
+    opt->session.view = VIEW_PYTHON;
+    return true;
+}
+
+static bool set_gil(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->session.gil = true;
 }
 
 static bool set_start_paused(struct options *opt, const char *value)
@@ -242,10 +273,22 @@ static bool set_no_inlines(struct options *opt, const char *value)
     return opt->report.no_inlines = true;
 }
 
+static bool set_debuginfod(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->session.debuginfod = true;
+}
+
 static bool set_full_paths(struct options *opt, const char *value)
 {
     (void)value;
     return opt->report.full_paths = true;
+}
+
+static bool set_ci(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->report.ci = true;
 }
 
 static bool set_quiet(struct options *opt, const char *value)
@@ -312,6 +355,10 @@ static const struct rule {
     {"mode", 0, true, OPTIONS_SAMPLE, read_mode},
     {"children", 0, false, OPTIONS_SAMPLE, set_children},
     {"start-paused", 0, false, OPTIONS_SAMPLE, set_start_paused},
+    {"mixed", 0, false, OPTIONS_SAMPLE | OPTIONS_DUMP, set_mixed},
+    {"native", 0, false, OPTIONS_SAMPLE | OPTIONS_DUMP, set_native},
+    {"python", 0, false, OPTIONS_SAMPLE | OPTIONS_DUMP, set_python},
+    {"gil", 0, false, OPTIONS_SAMPLE, set_gil},
     {"capture", 0, true, OPTIONS_SAMPLE | OPTIONS_DUMP, read_capture},
     {"calls", 0, true, OPTIONS_SAMPLE, read_calls},
     {"quiet", 'q', false, 0, set_quiet},
@@ -329,7 +376,9 @@ static const struct rule {
     {"lines", 0, false, OPTIONS_PRINT, set_lines},
     {"addresses", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_addresses},
     {"no-inlines", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_no_inlines},
+    {"debuginfod", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_debuginfod},
     {"full-paths", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_full_paths},
+    {"ci", 0, false, OPTIONS_PRINT, set_ci},
     {"save", 0, true, OPTIONS_DUMP, read_save},
     {"replay", 0, true, OPTIONS_DUMP, read_replay},
     {"listen", 0, true, OPTIONS_SERVE, read_listen},
@@ -351,8 +400,9 @@ static void make_tables(struct getopt_tables *t, unsigned sets)
 {
     size_t n = 0, at = 0;
     *t = (struct getopt_tables){0};
-    t->shorts[at++] = '+'; /* options end at the first word */
-    t->shorts[at++] = ':'; /* messages are ours */
+    if (!(sets & OPTIONS_FILES))
+        t->shorts[at++] = '+'; /* options end at the first word */
+    t->shorts[at++] = ':';     /* messages are ours */
     for (int i = 0; i < RULES; i++) {
         if (rules[i].sets && !(rules[i].sets & sets))
             continue;
@@ -398,6 +448,7 @@ static void set_defaults(struct options *opt)
                     .stops_allowed = true,
                     .demangle = DEMANGLE_FULL},
         .report = {.version = OX_VERSION},
+        .default_format = "text",
     };
 }
 
@@ -423,6 +474,11 @@ bool options_parse(struct options *opt, int argc, char **argv, unsigned sets)
             return complain(code, argv);
         if (!rule->read(opt, optarg))
             return false;
+    }
+    if (sets & OPTIONS_FILES) {
+        opt->files = argv + optind;
+        opt->n_files = (size_t)(argc - optind);
+        return true;
     }
     bool after_dashes = optind > 1 && !strcmp(argv[optind - 1], "--");
     if (optind == argc)

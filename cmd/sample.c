@@ -94,7 +94,7 @@ static void show_warnings(struct run *r)
     }
 }
 
-static void prepare_terminal(struct options *opt)
+void prepare_terminal(struct options *opt)
 {
     struct winsize size;
     bool terminal = !opt->output && isatty(STDOUT_FILENO);
@@ -274,6 +274,10 @@ static int report(struct run *r)
                                   : "the target ended, or nothing ran, too soon");
         return EXIT_NO_SAMPLES;
     }
+    if (p->untimed)
+        say("the order in time ends early: %" PRIu64 " of %" PRIu64
+            " samples came after its limit, and are left out",
+            p->untimed, session_samples(r->session));
     if (!launched)
         loop_end(&r->loop);
     if (output_report(&r->opt, p, stdout, &err) == 0) {
@@ -421,15 +425,19 @@ static int run(struct run *r)
     return code;
 }
 
-static int sample_with(struct run *r, int argc, char **argv)
+static int sample_with(struct run *r, int argc, char **argv, const struct sample_defaults *defaults)
 {
     int code;
     if (!options_parse(&r->opt, argc, argv, OPTIONS_SAMPLE | OPTIONS_PRINT))
         return EXIT_USAGE;
-    if (help_asked(&r->opt, help_print, &code))
+    if (help_asked(&r->opt, defaults->help, &code))
         return code;
     if (check_usage(&r->opt) != EXIT_DONE)
         return EXIT_USAGE;
+    r->opt.default_format = defaults->format;
+    if (!r->opt.output_given)
+        r->opt.output = defaults->output;
+    r->opt.session.keep_time = report_time_of(output_format(&r->opt)) != TIME_NO_USE;
     prepare_terminal(&r->opt);
     return run(r);
 }
@@ -442,10 +450,15 @@ int sample_for(const struct options *opt, const struct face *face)
     return run(&r);
 }
 
-int sample_main(int argc, char **argv)
+int sample_as(int argc, char **argv, const struct sample_defaults *defaults)
 {
     struct run r = {.launcher = {.go_fd = -1, .failed_fd = -1}};
-    int code = sample_with(&r, argc, argv);
+    int code = sample_with(&r, argc, argv, defaults);
     options_release(&r.opt);
     return code;
+}
+
+int sample_main(int argc, char **argv)
+{
+    return sample_as(argc, argv, &(struct sample_defaults){.format = "text", .help = help_print});
 }

@@ -434,6 +434,8 @@ def main():
     """Runs the calling file's tests; 77 where all of them were skipped."""
     # A timeout's SIGTERM must still end what was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    # In the background of a script it is ignored, and whatever we start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not os.access(OXPROF, os.X_OK):
         sys.exit(f"no oxprof at {OXPROF} (set OXPROF)")
     if why := may_attach():

@@ -15,6 +15,11 @@ uint64_t clock_now_ns(void)
     return read_ns(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_wall_ns(void)
+{
+    return read_ns(CLOCK_REALTIME);
+}
+
 uint64_t clock_own_cpu_ns(void)
 {
     return read_ns(CLOCK_PROCESS_CPUTIME_ID);

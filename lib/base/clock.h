@@ -10,6 +10,9 @@
 /* CLOCK_MONOTONIC. */
 uint64_t clock_now_ns(void);
 
+/* Since 1970, as the system has it. */
+uint64_t clock_wall_ns(void);
+
 /* CPU time of this process so far, user and system, without its children. */
 uint64_t clock_own_cpu_ns(void);
 

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "base/clock.h"
+
 /* Asked anew each time: where memory was, a file of FUSE or of a network may be by now, which
  * hangs its reader for good. */
 static bool find_memory(struct process *p, uint64_t addr, uint64_t *ret_start, uint64_t *ret_end)
@@ -58,14 +60,17 @@ int asleep_capture(struct watch *w, uint8_t *buf, struct snapshot *ret)
     *ret = (struct snapshot){
         .pid = w->process->pid,
         .tid = w->thread->tid,
+        .taken_ns = clock_now_ns(),
         .state = STATE_WAIT,
         .source = SOURCE_ASLEEP,
         .syscall = where.syscall,
+        .syscall_arg = where.arg,
         .regs.known = 1u << DWREG_RSP | 1u << DWREG_RIP,
     };
     ret->regs.value[DWREG_RSP] = where.sp;
     ret->regs.value[DWREG_RIP] = where.pc;
     asleep_copy_stack(w, where.sp, buf, ret);
+    plan_copy(&w->plan, w->process, buf + SNAPSHOT_STACK_MAX_BYTES, ret);
     rc = thread_run(w->threads, w->process, w->thread, &after);
     if (rc < 0)
         return rc;

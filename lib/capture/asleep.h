@@ -10,7 +10,7 @@
  * is switched out, and the run counter, which counts before it can run again, is equal before and
  * after the copy. w->run must hold the counter as just read.
  *
- * 0 with *ret filled (its stack lies in buf, which must hold SNAPSHOT_STACK_MAX_BYTES); -EAGAIN: it
+ * 0 with *ret filled (its stack and pieces lie in buf, which must hold SNAPSHOT_BUF_BYTES); -EAGAIN: it
  * runs; -EBUSY: it woke while it was copied; -ESRCH: gone; -ENODATA: it has exited (a zombie
  * leader). After -EBUSY w->run is up to date.
  */

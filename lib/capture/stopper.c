@@ -33,7 +33,7 @@ void stopper_release(struct stopper *s)
 {
     for (size_t i = 0; i < STOPPER_MAX; i++)
         if (s->stops[i].buf)
-            munmap(s->stops[i].buf, SNAPSHOT_STACK_MAX_BYTES);
+            munmap(s->stops[i].buf, SNAPSHOT_BUF_BYTES);
     visit_release(&s->visit);
     *s = (struct stopper){0};
 }
@@ -42,7 +42,7 @@ static void ready_buffer(struct stop *stop)
 {
     if (stop->buf)
         return;
-    void *p = mmap(NULL, SNAPSHOT_STACK_MAX_BYTES, PROT_READ | PROT_WRITE,
+    void *p = mmap(NULL, SNAPSHOT_BUF_BYTES, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
         die("out of memory");
@@ -298,13 +298,16 @@ static void take(struct stopper *s, struct stop *stop, bool ours)
         repair(s, w->thread->tid, w, &r);
     struct snapshot *snap = &stop->snapshot;
     bool blocked = was_blocked(&r);
+    snap->taken_ns = clock_now_ns();
     snap->pid = w->process->pid;
     snap->tid = w->thread->tid;
     snap->state = blocked ? STATE_WAIT : STATE_CPU;
     snap->source = SOURCE_STOPPED;
     snap->syscall = blocked ? (int64_t)r.orig_rax : -1;
     take_registers(&r, &snap->regs);
+    snap->syscall_arg = r.rdi;
     asleep_copy_stack(w, r.rsp, stop->buf, snap);
+    plan_copy(&w->plan, w->process, stop->buf + SNAPSHOT_STACK_MAX_BYTES, snap);
     stop->result = STOP_TAKEN;
 }
 
@@ -389,6 +392,9 @@ static void reap(struct stopper *s, pid_t pid)
         s->child_ended = true;
     } else if (pid == s->guardian->pid && (WIFEXITED(status) || WIFSIGNALED(status))) {
         s->guardian->pid = 0;
+    } else if (pid == s->namer && (WIFEXITED(status) || WIFSIGNALED(status))) {
+        s->namer_status = status;
+        s->namer_ended = true;
     }
 }
 

@@ -39,7 +39,7 @@ struct stop {
     bool visited; /* interrupted from its own CPU, so that it did not run at that moment */
     enum stop_result result;
     struct snapshot snapshot;
-    uint8_t *buf; /* owned; SNAPSHOT_STACK_MAX_BYTES, pages used only as needed */
+    uint8_t *buf; /* owned; SNAPSHOT_BUF_BYTES, pages used only as needed */
 };
 
 struct stopper {
@@ -55,6 +55,9 @@ struct stopper {
     pid_t child;       /* a launched command: our own child, 0 if none */
     int child_status;  /* of waitpid(2), once child_ended */
     bool child_ended;
+    pid_t namer; /* another child of ours, told of in the same way; the caller's to reset */
+    int namer_status;
+    bool namer_ended;
 };
 
 /* Starts no thread of ours but the one that visits need. */

@@ -2,6 +2,7 @@
 #ifndef CAPTURE_WATCH_H
 #define CAPTURE_WATCH_H
 
+#include "capture/plan.h"
 #include "target/threads.h"
 
 enum { WATCH_COPY_FIRST_BYTES = 16 << 10 };
@@ -26,6 +27,10 @@ struct watch {
     int64_t syscall; /* that it was in; -1 none */
 
     size_t copy_bytes;     /* how much of the stack to copy */
+    struct copy_plan plan; /* what else, in the same moment */
+    uint32_t plan_misses;  /* how often in a row there was nothing to plan */
+    char python_name[64];  /* what Python's threading calls it; "" nothing */
+    pid_t ns_tid;          /* its number as it sees itself; 0 not asked for yet */
     uint64_t cpu;          /* where it ran when it was last interrupted */
     uint64_t run_released; /* see stopper_release_run(); 0 not known */
     bool teach;            /* to be stopped even if it sleeps: its registers are wanted */

@@ -24,7 +24,6 @@ static const struct {
     {"flamegraph", "html", "application/octet-stream"}, /* a page of its own: only to be saved */
     {"pprof", "pb.gz", "application/octet-stream"},
     {"speedscope", "speedscope.json", "application/json"},
-    {"firefox", "firefox.json", "application/json"},
     {"callgrind", "callgrind", "text/plain; charset=utf-8"},
     {"perf", "perf.txt", "text/plain; charset=utf-8"},
 };
@@ -36,6 +35,14 @@ const char *api_format(size_t i)
         if (report_find(formats[k].name) && !i--)
             return formats[k].name;
     return NULL;
+}
+
+bool api_has_format(const char *format)
+{
+    for (size_t i = 0; api_format(i); i++)
+        if (!strcmp(api_format(i), format))
+            return true;
+    return false;
 }
 
 const char *api_format_type(const char *format)
@@ -87,7 +94,7 @@ static void write_losses(const uint64_t *lost, FILE *out)
         if (!lost[i])
             continue;
         fputs(comma, out);
-        json_text(out, loss_name((enum loss)i));
+        live_json_text(out, loss_name((enum loss)i));
         fprintf(out, ":%" PRIu64, lost[i]);
         comma = ",";
     }
@@ -110,7 +117,7 @@ static void write_formats(FILE *out)
     putc('[', out);
     for (size_t i = 0; api_format(i); i++) {
         fputs(i ? "," : "", out);
-        json_text(out, api_format(i));
+        live_json_text(out, api_format(i));
     }
     putc(']', out);
 }
@@ -119,15 +126,15 @@ void api_status(const struct mirror *m, bool may_control, const char *secret, FI
 {
     const struct session_status *s = &m->status;
     fputs("{\"schema\":\"oxprof.status/1\",\"version\":\"" OX_VERSION "\",\"title\":", out);
-    json_text(out, intern_get(m->p->strings, m->p->title));
+    live_json_text(out, intern_get(m->p->strings, m->p->title));
     fprintf(out,
             ",\"samples\":%" PRIu64 ",\"paused\":%s,\"finished\":%s,\"interval_ns\":%" PRIu64
             ",\"achieved_mean_ns\":",
             s->samples, s->paused ? "true" : "false",
             s->finished || !s->processes ? "true" : "false", s->interval_ns);
-    json_number(out, s->achieved_mean_ns);
+    live_json_number(out, s->achieved_mean_ns);
     fputs(",\"achieved_deviation_ns\":", out);
-    json_number(out, s->achieved_deviation_ns);
+    live_json_number(out, s->achieved_deviation_ns);
     fprintf(out,
             ",\"ticks\":%" PRIu64 ",\"ticks_missed\":%" PRIu64 ",\"duration_ns\":%" PRIu64
             ",\"threads\":%zu,\"processes\":%zu,\"truncated\":%" PRIu64 ",\"folded\":%" PRIu64
@@ -142,7 +149,7 @@ void api_status(const struct mirror *m, bool may_control, const char *secret, FI
     fputs(",\"formats\":", out);
     write_formats(out);
     fprintf(out, ",\"may_control\":%s,\"secret\":", may_control ? "true" : "false");
-    json_text(out, secret);
+    live_json_text(out, secret);
     fputs("}\n", out);
 }
 
@@ -156,13 +163,13 @@ void api_calls(const struct mirror *m, FILE *out)
         const struct call_row *r = &m->calls[i];
         fprintf(out, "%s{\"calls\":%" PRIu64 ",\"running\":%" PRIu64 ",\"mean_ns\":", i ? "," : "",
                 r->calls, r->running);
-        json_number(out, r->whole ? r->sum_ns / (double)r->whole : 0);
+        live_json_number(out, r->whole ? r->sum_ns / (double)r->whole : 0);
         fputs(",\"longest_ns\":", out);
-        json_number(out, r->longest_ns);
+        live_json_number(out, r->longest_ns);
         fputs(",\"function\":", out);
-        json_text(out, intern_get(m->p->strings, r->function));
+        live_json_text(out, intern_get(m->p->strings, r->function));
         fputs(",\"module\":", out);
-        json_text(out, intern_get(m->p->strings, r->module));
+        live_json_text(out, intern_get(m->p->strings, r->module));
         putc('}', out);
     }
     fputs("]}\n", out);
@@ -186,9 +193,9 @@ static void write_function(const struct profile *p, const struct report_options 
     char *place OX_FREE = report_place(p, opt, row);
     fprintf(out, "[%" PRIu64 ",%" PRIu64 ",\"%s\",", row->self, row->total,
             frame_kind_name(row->kind));
-    json_text(out, name);
+    live_json_text(out, name);
     putc(',', out);
-    json_text(out, place);
+    live_json_text(out, place);
     putc(']', out);
 }
 
@@ -254,7 +261,7 @@ void api_threads(const struct mirror *m, FILE *out)
         const struct profile_thread *th = &m->p->threads[t.threads[i].thread];
         fprintf(out, "%s{\"index\":%" PRIu32 ",\"pid\":%d,\"tid\":%d,\"name\":", i ? "," : "",
                 t.threads[i].thread, th->pid, th->tid);
-        json_text(out, intern_get(m->p->strings, th->name));
+        live_json_text(out, intern_get(m->p->strings, th->name));
         fprintf(out, ",\"cpu\":%" PRIu64 ",\"wait\":%" PRIu64 "}", t.threads[i].hits[PROFILE_CPU],
                 t.threads[i].hits[PROFILE_WAIT]);
     }

@@ -40,8 +40,10 @@ void api_metrics(const struct mirror *m, FILE *out);
 /* For the flame graph; -ENOTSUP where this build has none. */
 int api_stacks(const struct mirror *m, const struct api_query *q, FILE *out);
 
-/* The names that report_find() knows, one after the other; NULL past the last. */
+/* The names that report_find() knows, one after the other; NULL past the last. Without firefox,
+ * which needs the order of samples in time: nothing of it is kept here. */
 const char *api_format(size_t i);
+bool api_has_format(const char *format);
 const char *api_format_type(const char *format);
 const char *api_format_suffix(const char *format);
 

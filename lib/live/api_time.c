@@ -90,7 +90,7 @@ static void write_name(const struct timeline *t, uint32_t group, FILE *out)
                           p->threads[group].tid);
     else
         name = report_function(p, t->tab.functions[group].row.function, NULL);
-    json_text(out, name);
+    live_json_text(out, name);
 }
 
 static void write_series(const struct timeline *t, size_t i, FILE *out)

@@ -7,7 +7,7 @@
 #include "base/escape.h"
 #include "base/mem.h"
 
-void json_text(FILE *out, const char *text)
+void live_json_text(FILE *out, const char *text)
 {
     size_t bytes = 4 * strlen(text) + 1;
     char *safe OX_FREE = mem_alloc(bytes);
@@ -21,7 +21,7 @@ void json_text(FILE *out, const char *text)
     putc('"', out);
 }
 
-void json_number(FILE *out, double value)
+void live_json_number(FILE *out, double value)
 {
     fprintf(out, "%.9g", isfinite(value) ? value : 0.0);
 }

@@ -6,9 +6,9 @@
 
 /* A JSON string, in its quotes: escape_text()'s output, with what could end a script or a string
  * (" \ < > & U+2028 U+2029) as \u escapes. */
-void json_text(FILE *out, const char *text);
+void live_json_text(FILE *out, const char *text);
 
 /* A JSON number; 0 for what is none. */
-void json_number(FILE *out, double value);
+void live_json_number(FILE *out, double value);
 
 #endif

@@ -34,7 +34,7 @@ void answer_error(struct request *r, unsigned status, const char *sentence, FILE
     r->status = status;
     r->type = "application/json";
     fputs("{\"error\":", out);
-    json_text(out, sentence);
+    live_json_text(out, sentence);
     fputs("}\n", out);
 }
 
@@ -240,7 +240,7 @@ static void get_profile(struct request *r, FILE *out)
     struct error err;
     struct profile view = {0};
     regex_t re;
-    if (!format || !report_find(format)) {
+    if (!format || !api_has_format(format)) {
         answer_error(r, MHD_HTTP_BAD_REQUEST, "format: api/status lists those that there are", out);
         return;
     }

@@ -113,6 +113,8 @@ void profile_free(struct profile *p)
     free(p->nodes);
     free(p->threads);
     free(p->tallies);
+    free(p->moments);
+    free(p->last_moment);
     intern_free(p->strings);
     lookup_release(&p->by_frame);
     lookup_release(&p->by_node);
@@ -174,7 +176,7 @@ void profile_name(struct profile *p, uint32_t frame, enum frame_kind kind, uint3
     f->n_lines = (uint32_t)n;
 }
 
-static uint32_t other_thread(struct profile *p)
+uint32_t profile_other_thread(struct profile *p)
 {
     if (p->other_thread == UINT32_MAX)
         p->other_thread =
@@ -192,7 +194,7 @@ uint32_t profile_thread(struct profile *p, pid_t pid, pid_t tid, const char *nam
         return (uint32_t)*known;
     }
     if (p->by_thread.n >= p->limits.threads)
-        return other_thread(p);
+        return profile_other_thread(p);
     uint32_t thread = add_thread(
         p, &(struct profile_thread){.pid = pid, .tid = tid, .name = intern_put(p->strings, name)});
     map_put(&p->by_thread, (uint64_t)pid, (uint64_t)tid, thread);
@@ -234,7 +236,7 @@ static uint32_t tally_of(struct profile *p, const struct profile_tally *key)
     if (p->n_tallies >= p->limits.nodes && key->thread != p->other_thread) {
         /* At most four for each node, so these are bounded as well. */
         struct profile_tally merged = *key;
-        merged.thread = other_thread(p);
+        merged.thread = profile_other_thread(p);
         return tally_of(p, &merged);
     }
     p->tallies = mem_grow(p->tallies, &p->tallies_cap, p->n_tallies + 1, sizeof(*p->tallies));
@@ -264,6 +266,41 @@ void profile_hit(struct profile *p, uint32_t tally, uint64_t hits)
         p->unattributed += hits;
 }
 
+void profile_keep_time(struct profile *p)
+{
+    p->timed = true;
+}
+
+static uint32_t *last_moment_of(struct profile *p, uint32_t thread)
+{
+    if (thread >= p->last_moment_cap) {
+        size_t before = p->last_moment_cap;
+        p->last_moment =
+            mem_grow(p->last_moment, &p->last_moment_cap, thread + 1u, sizeof(*p->last_moment));
+        memset(p->last_moment + before, 0, (p->last_moment_cap - before) * sizeof(*p->last_moment));
+    }
+    return &p->last_moment[thread];
+}
+
+void profile_moment(struct profile *p, uint32_t tally, uint64_t hits, uint64_t last_tick)
+{
+    uint32_t *last = last_moment_of(p, p->tallies[tally].thread);
+    struct profile_moment *m = *last ? &p->moments[*last - 1] : NULL;
+    uint64_t first = last_tick >= hits ? last_tick - hits + 1 : 1, end = m ? m->tick + m->hits : 0;
+    if (m && m->tally == tally && end == first && m->hits <= UINT32_MAX - hits) {
+        m->hits += (uint32_t)hits;
+        return;
+    }
+    if (p->n_moments == PROFILE_MOMENTS_MAX || hits > UINT32_MAX) {
+        p->untimed += hits;
+        return;
+    }
+    p->moments = mem_grow(p->moments, &p->moments_cap, p->n_moments + 1, sizeof(*p->moments));
+    p->moments[p->n_moments++] = (struct profile_moment){
+        .tick = first > end ? first : end, .tally = tally, .hits = (uint32_t)hits};
+    *last = (uint32_t)p->n_moments;
+}
+
 uint64_t profile_samples(const struct profile *p, enum profile_state state)
 {
     uint64_t sum = 0;
@@ -277,7 +314,12 @@ void profile_reset(struct profile *p)
 {
     for (size_t i = 0; i < p->n_tallies; i++)
         p->tallies[i].hits = 0;
+    for (size_t i = 0; i < p->n_threads && i < p->last_moment_cap; i++)
+        p->last_moment[i] = 0;
+    p->n_moments = 0;
+    p->untimed = 0;
     memset(p->lost, 0, sizeof(p->lost));
+    p->python_torn = p->python_mismatches = 0;
     p->truncated = p->folded = p->unattributed = 0;
     p->ticks = p->ticks_missed = 0;
     p->duration_ns = 0;

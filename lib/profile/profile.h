@@ -29,6 +29,7 @@ enum {
     PROFILE_LINES_MAX = 3 << 20,   /* names of frames */
     PROFILE_THREADS_MAX = 1 << 16, /* told apart: ended ones too */
     PROFILE_STRING_BYTES_MAX = 64 << 20,
+    PROFILE_MOMENTS_MAX = 4 << 20, /* 64 MiB, only where the order in time is kept */
 };
 
 /* Reserved: no frame. Called "[other]"; a stack is cut before it. Tallies of the root show it. */
@@ -86,6 +87,13 @@ struct profile_tally {
     uint64_t hits;
 };
 
+/* For as many ticks as it has hits the thread was found in this stack: the order in time. */
+struct profile_moment {
+    uint64_t tick; /* of the first of them; the run's first is 1 */
+    uint32_t tally;
+    uint32_t hits;
+};
+
 /* Why a sample was lost. */
 enum loss {
     LOSS_UNWIND,      /* "unwind": no stack; it is counted under [unwind failed] too */
@@ -132,21 +140,32 @@ struct profile {
     struct profile_limits limits;
     uint32_t other_thread; /* index of "[other]"; UINT32_MAX until a limit asks for it */
 
+    /* The order in time, where profile_keep_time() has asked for it. */
+    struct profile_moment *moments; /* owned; those of a thread in their order */
+    uint32_t *last_moment;          /* owned; by thread: its last one + 1; 0: none */
+    size_t n_moments, moments_cap, last_moment_cap;
+    uint64_t untimed; /* hits that no longer fit */
+    bool timed;
+
     /* what the head of a report tells */
     uint32_t title; /* "pid 4242 (app)", or "pids 4242,4243" */
     uint32_t mode;  /* "wall clock" or "CPU" */
     uint64_t interval_ns;
+    uint64_t began_ns;    /* since 1970; 0: not known */
     uint64_t duration_ns; /* sampled; pauses excluded */
     uint64_t ticks, ticks_missed;
     uint64_t threads_seen;
     uint64_t lost[LOSS_N];
-    uint64_t truncated;    /* samples whose stack did not reach its thread's first function */
-    uint64_t folded;       /* samples whose stack a limit cut: SELF fell on a caller */
-    uint64_t unattributed; /* samples that a limit put under the thread "[other]" */
-    uint64_t hidden;       /* of a view: samples that its filter left out */
+    uint64_t truncated;         /* samples whose stack did not reach its thread's first function */
+    uint64_t python_torn;       /* samples whose Python frames could not be followed to their end */
+    uint64_t python_mismatches; /* samples whose native and Python frames did not fit together */
+    uint64_t folded;            /* samples whose stack a limit cut: SELF fell on a caller */
+    uint64_t unattributed;      /* samples that a limit put under the thread "[other]" */
+    uint64_t hidden;            /* of a view: samples that its filter left out */
     /* of the adder's limits, since the beginning */
     uint64_t modules_folded; /* mappings that came under the module "[other]" */
     uint64_t tables_cut;     /* symbol tables that were not read to their end */
+    uint64_t lines_cut;      /* places whose debug information took too much to read */
     uint64_t names_folded;   /* names that became "[other]", beside those of the strings */
     bool cpu_only;
     struct profile_cost cost;
@@ -174,6 +193,9 @@ void profile_name(struct profile *p, uint32_t frame, enum frame_kind kind, uint3
 /* The thread with these numbers, added if new. Renames it if the name has changed. */
 uint32_t profile_thread(struct profile *p, pid_t pid, pid_t tid, const char *name);
 
+/* The thread "[other]", for those whose thread is not known. */
+uint32_t profile_other_thread(struct profile *p);
+
 /*
  * The tally for a stack given root first. Adds what is missing. The returned index stays valid: a
  * thread that has not moved is credited through it again with profile_hit().
@@ -182,6 +204,15 @@ uint32_t profile_stack(struct profile *p, const uint32_t *frames_root_first, siz
                        uint32_t thread, enum profile_state state);
 
 void profile_hit(struct profile *p, uint32_t tally, uint64_t hits);
+
+/* From now on hits are to be told with their ticks, by profile_moment(). */
+void profile_keep_time(struct profile *p);
+
+/*
+ * Beside profile_hit(): these hits are of the ticks up to last_tick. A thread that stays where it
+ * is makes one moment. Past PROFILE_MOMENTS_MAX they count under untimed.
+ */
+void profile_moment(struct profile *p, uint32_t tally, uint64_t hits, uint64_t last_tick);
 
 /* Sum of hits in a state. */
 uint64_t profile_samples(const struct profile *p, enum profile_state state);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/error.h"
 #include "profile/profile.h"
 
 enum report_sort { SORT_SELF, SORT_TOTAL, SORT_NAME };
@@ -22,6 +23,7 @@ struct report_options {
     bool no_inlines;               /* inlined functions count as the one that they are part of */
     const regex_t *focus, *ignore; /* borrowed; NULL: none. See report_view_init(). */
     bool full_paths;
+    bool ci; /* the 95 % interval of each share */
     bool color;
     size_t width;        /* columns to cut lines to; 0: never cut */
     size_t height;       /* lines a screenful has; 0: everything. Only with width. */
@@ -75,9 +77,55 @@ void report_table_release(struct report_table *t);
 int report_text(const struct profile *p, const struct report_options *opt, FILE *out);
 int report_tsv(const struct profile *p, const struct report_options *opt, FILE *out);
 int report_folded(const struct profile *p, const struct report_options *opt, FILE *out);
+int report_flamegraph(const struct profile *p, const struct report_options *opt, FILE *out);
+/* The saved profile: everything, whatever the options leave out of what is printed. */
+int report_pprof(const struct profile *p, const struct report_options *opt, FILE *out);
+
+/* Schema "oxprof.report/1": the head's figures, and under "functions" the rows of the tsv. */
+int report_json(const struct profile *p, const struct report_options *opt, FILE *out);
+/* For KCachegrind, callgrind_annotate. */
+int report_callgrind(const struct profile *p, const struct report_options *opt, FILE *out);
+/* As `perf script` prints it: an event for each sample, so it is by far the largest. */
+int report_perf(const struct profile *p, const struct report_options *opt, FILE *out);
+/* For speedscope.app: a profile for each thread; in time where the profile is timed. */
+int report_speedscope(const struct profile *p, const struct report_options *opt, FILE *out);
+/* For profiler.firefox.com. -ENODATA where the profile is not timed. */
+int report_firefox(const struct profile *p, const struct report_options *opt, FILE *out);
 
 /* By name: the formats that this build writes. NULL where there is none of this name. */
 typedef int report_writer(const struct profile *p, const struct report_options *opt, FILE *out);
 report_writer *report_find(const char *format);
+/* The format that a file's suffix stands for; NULL where it tells none. */
+const char *report_format_of(const char *path);
+
+/*
+ * What two profiles differ in, state by state: functions whose share of the samples has changed by
+ * more than chance would do to any of them (see report/interval.h). By SELF, or with SORT_TOTAL by
+ * TOTAL.
+ */
+int report_diff(const struct profile *before, const struct profile *after,
+                const struct report_options *opt, FILE *out);
+/* Stacks with both counts, as difffolded.pl writes them for flamegraph.pl. */
+int report_diff_folded(const struct profile *before, const struct profile *after,
+                       const struct report_options *opt, FILE *out);
+
+/* What a format does with the order in time. */
+enum report_time { TIME_NO_USE, TIME_USED, TIME_NEEDED };
+enum report_time report_time_of(const char *format);
+
+/*
+ * Reads saved profiles, oxprof's own and others' in the same format, and adds them up in p, which
+ * must be new and outlive the reader. Strings come as they are: hostile.
+ */
+struct report_reader;
+struct report_reader *report_reader_new(struct profile *p);
+void report_reader_free(struct report_reader *r);
+
+/*
+ * One file's bytes, compressed or not. -EBADMSG: it is no profile, or a damaged one; -E2BIG: over a
+ * limit; -EINVAL: sampled at another interval than those before it, or a difference. The sentence
+ * goes with "FILE: ". After an error p is only good to be freed.
+ */
+int report_reader_add(struct report_reader *r, const uint8_t *bytes, size_t n, struct error *err);
 
 #endif

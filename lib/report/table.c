@@ -197,7 +197,7 @@ static int compare_strings(const struct profile *p, uint32_t a, uint32_t b)
     return a == b ? 0 : strcmp(intern_get(p->strings, a), intern_get(p->strings, b));
 }
 
-static int compare_names(const struct profile *p, const struct report_row *a,
+int report_compare_names(const struct profile *p, const struct report_row *a,
                          const struct report_row *b)
 {
     int order = compare_strings(p, a->function, b->function);
@@ -220,7 +220,25 @@ static int compare_rows(const void *va, const void *vb, void *row_order)
     int order = by->sort == SORT_NAME ? 0 : by->sort == SORT_TOTAL ? total : self;
     if (!order && by->sort != SORT_NAME)
         order = by->sort == SORT_TOTAL ? self : total;
-    return order ? order : compare_names(by->p, a, b);
+    return order ? order : report_compare_names(by->p, a, b);
+}
+
+static int compare_functions(const void *va, const void *vb, void *tabulation)
+{
+    const struct tabulation *t = tabulation;
+    const uint32_t *a = va, *b = vb;
+    int order = report_compare_names(t->p, &t->functions[*a].row, &t->functions[*b].row);
+    return order ? order : compare_u64(*a, *b);
+}
+
+uint32_t *tabulation_by_name(const struct tabulation *t)
+{
+    uint32_t *functions = mem_alloc(t->n_functions * sizeof(*functions));
+    for (uint32_t i = 0; i < t->n_functions; i++)
+        functions[i] = i;
+    if (t->n_functions)
+        qsort_r(functions, t->n_functions, sizeof(*functions), compare_functions, (void *)t);
+    return functions;
 }
 
 /* Hands out what was counted and leaves the functions uncounted for the next table. */
@@ -337,6 +355,14 @@ char *report_place(const struct profile *p, const struct report_options *opt,
     if (source)
         return OX_TAKE(file);
     return OX_TAKE(module);
+}
+
+char *report_function_label(const struct profile *p, const struct report_options *opt,
+                            const struct report_row *row)
+{
+    OX_FREE char *function = report_function(p, row->function, NULL);
+    OX_FREE char *place = opt->lines || opt->addresses ? report_place(p, opt, row) : mem_strdup("");
+    return *place ? mem_printf("%s (%s)", function, place) : OX_TAKE(function);
 }
 
 int report_finish(FILE *out)

@@ -41,6 +41,10 @@ void tabulation_release(struct tabulation *t);
 void tabulation_table(struct tabulation *t, enum profile_state state, uint32_t thread,
                       struct report_table *ret_table);
 
+/* The functions in the order of their names, which is the same however the profile came about.
+ * Owned by the caller. */
+uint32_t *tabulation_by_name(const struct tabulation *t);
+
 /* The lines of a frame that the options show: places in p->lines, the innermost first. */
 struct shown_lines {
     uint32_t first, end;
@@ -51,6 +55,11 @@ struct shown_lines report_lines(const struct profile *p, const struct report_opt
 /* The row that a frame's line belongs to, with nothing counted. */
 struct report_row report_row_of(const struct profile *p, const struct report_options *opt,
                                 const struct profile_frame *f, uint32_t line);
+
+/* By function, module, file, line, address, kind: 0 for the same row only. Bytewise, as strcmp().
+ */
+int report_compare_names(const struct profile *p, const struct report_row *a,
+                         const struct report_row *b);
 
 /* Rows that a limit of the options leaves out. */
 struct omitted {
@@ -70,6 +79,11 @@ char *report_function(const struct profile *p, uint32_t function, const char *ex
  * by the caller; "" where nothing is known. */
 char *report_place(const struct profile *p, const struct report_options *opt,
                    const struct report_row *row);
+
+/* What a writer of stacks calls the function of a row: its name, with its place where the options
+ * ask for lines or addresses. Owned by the caller; escaped. */
+char *report_function_label(const struct profile *p, const struct report_options *opt,
+                            const struct report_row *row);
 
 /* Flushes; -EIO where the stream has failed. */
 int report_finish(FILE *out);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "base/mem.h"
+#include "report/interval.h"
 #include "report/number.h"
 #include "report/table.h"
 
@@ -96,6 +97,8 @@ static void put_limits_hit(struct text *t)
         put(t, "; %" PRIu64 " mappings under module [other] (memory limit)", p->modules_folded);
     if (p->tables_cut)
         put(t, "; %" PRIu64 " symbol tables cut (memory limit)", p->tables_cut);
+    if (p->lines_cut)
+        put(t, "; %" PRIu64 " places without source lines (memory limit)", p->lines_cut);
     if (names)
         put(t, "; %" PRIu64 " times a name reads [other] (memory limit)", names);
 }
@@ -116,6 +119,10 @@ static void put_samples(struct text *t)
     put(t, "; ");
     put_count(t, p->truncated, "stack");
     put(t, " truncated");
+    if (p->python_torn)
+        put(t, "; %" PRIu64 " Python stacks torn", p->python_torn);
+    if (p->python_mismatches)
+        put(t, "; %" PRIu64 " Python stacks without their place", p->python_mismatches);
     put_limits_hit(t);
     end_line(t);
 }
@@ -204,13 +211,27 @@ static struct widths widths_of(const struct report_table *table)
     return w;
 }
 
+/* "38.78-47.50", where it is asked for. */
+static void put_interval(struct text *t, uint64_t hits, uint64_t samples)
+{
+    struct interval ci = interval_of(hits, samples, OX_Z_95);
+    if (!t->opt->ci)
+        return;
+    OX_FREE char *text =
+        mem_printf("%s-%s", interval_percent(ci.low).text, interval_percent(ci.high).text);
+    put(t, "  %13s", text);
+}
+
 static void put_row(struct text *t, const struct report_row *row, uint64_t samples,
                     const struct widths *w)
 {
     OX_FREE char *label = label_of(t, row);
-    put(t, "%*" PRIu64 "  %6s  %*" PRIu64 "  %6s  %-*s  ", w->self, row->self,
-        number_fixed(100, row->self, samples, 2).text, w->total, row->total,
-        number_fixed(100, row->total, samples, 2).text, w->kind, frame_kind_name(row->kind));
+    put(t, "%*" PRIu64 "  %6s", w->self, row->self, number_fixed(100, row->self, samples, 2).text);
+    put_interval(t, row->self, samples);
+    put(t, "  %*" PRIu64 "  %6s", w->total, row->total,
+        number_fixed(100, row->total, samples, 2).text);
+    put_interval(t, row->total, samples);
+    put(t, "  %-*s  ", w->kind, frame_kind_name(row->kind));
     size_t width = t->opt->width, columns = columns_of(label), left = NAME_COLUMNS_MIN;
     if (width > t->column + left)
         left = width - t->column;
@@ -226,8 +247,9 @@ static void put_columns(struct text *t, const struct widths *w)
 {
     const char *bold = t->opt->color ? "\033[1m" : "", *plain = t->opt->color ? "\033[0m" : "";
     fputs(bold, t->out);
-    put(t, "#%*s  %6s  %*s  %6s  %-*s  FUNCTION", w->self - 1, "SELF", "SELF%", w->total, "TOTAL",
-        "TOTAL%", w->kind, "KIND");
+    put(t, "#%*s  %6s", w->self - 1, "SELF", "SELF%");
+    put(t, "%s  %*s  %6s", t->opt->ci ? "         SELF95" : "", w->total, "TOTAL", "TOTAL%");
+    put(t, "%s  %-*s  FUNCTION", t->opt->ci ? "        TOTAL95" : "", w->kind, "KIND");
     fputs(plain, t->out);
     end_line(t);
 }
@@ -327,7 +349,7 @@ static void put_thread(struct text *t, const struct tab_thread *thread)
     OX_FREE char *name = report_escaped(p, known->name, NULL);
     put(t, "#");
     end_line(t);
-    if (thread->thread == p->other_thread)
+    if (!known->pid) /* "[other]", or a thread that a saved profile knows by name only */
         put(t, "# thread %s", name);
     else
         put(t, "# thread %d (%s)", known->tid, name);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "session/naming.h"
 #include "session/state.h"
 
 enum { PERFMAP_MAX_BYTES = 256 << 20 };
@@ -54,6 +56,30 @@ void naming_keep_perfmap(struct session *s, struct target *t)
     t->perfmap = perfmap_parse(text, n);
 }
 
+uint32_t naming_module(struct profile *p, const struct module *m)
+{
+    char name[256], build_id[2 * MODULE_BUILD_ID_MAX + 1];
+    module_build_id_hex(m, build_id, sizeof(build_id));
+    return profile_module(p, m->path, module_short_name(m, name, sizeof(name)), build_id);
+}
+
+bool naming_apply(struct profile *p, uint32_t frame, const struct module *m,
+                  const struct namer_answer *a)
+{
+    struct profile_line lines[SYMBOL_LINES_MAX];
+    for (int i = 0; i < a->rc; i++) {
+        const struct symbol_line *l = &a->lines[i];
+        lines[i] = (struct profile_line){.function = intern_put(p->strings, l->name),
+                                         .linkage_name = intern_put(p->strings, l->linkage_name),
+                                         .file = l->file ? intern_put(p->strings, l->file) : 0,
+                                         .line = l->line,
+                                         .start_line = l->start_line};
+    }
+    if (a->rc > 0)
+        profile_name(p, frame, KIND_NATIVE, naming_module(p, m), lines, (size_t)a->rc);
+    return a->rc > 0;
+}
+
 static void name_plainly(struct session *s, uint32_t frame, enum frame_kind kind, uint32_t module,
                          const char *function)
 {
@@ -61,14 +87,7 @@ static void name_plainly(struct session *s, uint32_t frame, enum frame_kind kind
     profile_name(s->profile, frame, kind, module, &line, 1);
 }
 
-static uint32_t module_of(struct session *s, const struct module *m)
-{
-    char name[256], build_id[2 * MODULE_BUILD_ID_MAX + 1];
-    module_build_id_hex(m, build_id, sizeof(build_id));
-    return profile_module(s->profile, m->path, module_short_name(m, name, sizeof(name)), build_id);
-}
-
-static void name_unknown(struct session *s, uint32_t frame, struct module *m)
+static void name_by_place(struct session *s, uint32_t frame, struct module *m)
 {
     const struct profile_frame *f = &s->profile->frames[frame];
     int64_t nr = OX_SPACE_CALL_OF(f->space);
@@ -81,59 +100,167 @@ static void name_unknown(struct session *s, uint32_t frame, struct module *m)
         snprintf(text, sizeof(text), "[%s]", call);
     else
         snprintf(text, sizeof(text), "0x%" PRIx64, start);
-    name_plainly(s, frame, KIND_NATIVE, module_of(s, m), text);
+    name_plainly(s, frame, KIND_NATIVE, naming_module(s->profile, m), text);
 }
 
-static void name_in_module(struct session *s, uint32_t frame)
+static void name_in_module(struct session *s, uint32_t frame, const struct namer_answer *a)
 {
-    const struct profile_frame *f = &s->profile->frames[frame];
-    struct module *m = s->modules.items[OX_SPACE_NUMBER(f->space)];
-    struct symbol_line found[SYMBOL_LINES_MAX];
-    struct profile_line lines[SYMBOL_LINES_MAX];
-    int n = symbols_lines(s->symbols, m, f->address, found);
-    if (n <= 0) {
-        name_unknown(s, frame, m);
-        return;
-    }
-    for (int i = 0; i < n; i++)
-        lines[i] = (struct profile_line){.function = put(s, found[i].name),
-                                         .linkage_name = put(s, found[i].linkage_name),
-                                         .file = found[i].file ? put(s, found[i].file) : 0,
-                                         .line = found[i].line,
-                                         .start_line = found[i].start_line};
-    profile_name(s->profile, frame, KIND_NATIVE, module_of(s, m), lines, (size_t)n);
+    struct module *m = s->modules.items[OX_SPACE_NUMBER(s->profile->frames[frame].space)];
+    if (!naming_apply(s->profile, frame, m, a))
+        name_by_place(s, frame, m);
 }
 
-static void name_jit(struct session *s, uint32_t frame)
+static void use_answer(struct session *s, const struct namer_answer *a)
+{
+    uint32_t frame = (uint32_t)a->tag;
+    if (OX_SPACE_KIND(s->profile->frames[frame].space) == SPACE_JIT)
+        name_plainly(s, frame, KIND_JIT, 0, a->text);
+    else
+        name_in_module(s, frame, a);
+}
+
+static void ask_jit(struct session *s, uint32_t frame)
 {
     const struct profile_frame *f = &s->profile->frames[frame];
     const struct target *t = s->targets[OX_SPACE_NUMBER(f->space)];
     const char *name = t->perfmap ? perfmap_find(t->perfmap, f->address) : NULL;
-    name_plainly(s, frame, KIND_JIT, 0, name ? symbols_demangle(s->symbols, name) : "[jit]");
+    name_plainly(s, frame, KIND_JIT, 0, "[jit]");
+    if (name)
+        namer_ask_demangled(s->namer, name, frame);
 }
 
-static void name_frame(struct session *s, uint32_t frame)
+/* Known since it was sampled. Rows are told apart by the function's first line. */
+static void name_python(struct session *s, uint32_t frame)
+{
+    const struct profile_frame *f = &s->profile->frames[frame];
+    const struct python_function *function = &s->python_names.items[OX_SPACE_NUMBER(f->space)];
+    struct profile_line line = {.function =
+                                    put(s, intern_get(s->python_names.strings, function->name)),
+                                .file = put(s, intern_get(s->python_names.strings, function->file)),
+                                .line = (uint32_t)f->address,
+                                .start_line = function->first_line};
+    profile_name(s->profile, frame, KIND_PYTHON, 0, &line, 1);
+}
+
+static void name_special(struct session *s, uint32_t frame)
+{
+    static const char *const texts[] = {
+        [SPECIAL_UNWIND_FAILED] = "[unwind failed]",
+        [SPECIAL_NOT_STOPPED] = "[not stopped]",
+        [SPECIAL_NO_PYTHON] = "[no Python frame]",
+        [SPECIAL_WAITING_FOR_GIL] = "[waiting for the GIL]",
+        [SPECIAL_NOT_COUNTED] = "[not counted]",
+    };
+    uint64_t which = s->profile->frames[frame].address;
+    name_plainly(s, frame, which == SPECIAL_WAITING_FOR_GIL ? KIND_PYTHON : KIND_UNKNOWN, 0,
+                 texts[which]);
+}
+
+static void ask_for_frame(struct session *s, uint32_t frame)
 {
     const struct profile_frame *f = &s->profile->frames[frame];
     switch (OX_SPACE_KIND(f->space)) {
     case SPACE_SPECIAL:
-        name_plainly(s, frame, KIND_UNKNOWN, 0,
-                     f->address == SPECIAL_UNWIND_FAILED ? "[unwind failed]" : "[not stopped]");
+        name_special(s, frame);
         break;
     case SPACE_MODULE:
-        name_in_module(s, frame);
+        namer_ask(s->namer, s->modules.items[OX_SPACE_NUMBER(f->space)], f->address, frame);
         break;
     case SPACE_JIT:
-        name_jit(s, frame);
+        ask_jit(s, frame);
+        break;
+    case SPACE_PYTHON:
+        name_python(s, frame);
         break;
     default:
         name_plainly(s, frame, KIND_UNKNOWN, 0, "unknown");
     }
 }
 
+/* A copy of us that only writes the report has no stops to collect, nor an usher. */
+static void meanwhile(void *session)
+{
+    struct session *s = session;
+    if (getpid() == s->own_pid)
+        session_collect(s);
+}
+
+bool naming_kept_fd(void *session, size_t i, int *ret_fd)
+{
+    const struct session *s = session;
+    const struct target *t = i / 2 < s->n_targets ? s->targets[i / 2] : NULL;
+    if (t)
+        *ret_fd = !t->live ? -1 : i % 2 ? t->process.root_fd : t->process.proc_fd;
+    return t != NULL;
+}
+
+/* Below a root that is ours, symbols has looked. */
+static bool has_own_root(const struct target *t)
+{
+    struct stat ours, theirs;
+    return t->live && stat("/", &ours) == 0 && fstat(t->process.root_fd, &theirs) == 0 &&
+           (ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino);
+}
+
+/* Of whichever target has such a file: symbols compares its build-id or CRC. In the namer's
+ * process.
+ */
+int naming_open_in_target(void *session, const struct module *m, const char *path)
+{
+    const struct session *s = session;
+    struct stat st;
+    (void)m;
+    for (size_t i = 0; i < s->n_targets; i++) {
+        int fd = has_own_root(s->targets[i]) ? process_open_file(&s->targets[i]->process, path, &st)
+                                             : -ENOENT;
+        if (fd >= 0)
+            return fd;
+    }
+    return -ENOENT;
+}
+
+static void warn_of_troubles(struct session *s)
+{
+    char text[600];
+    for (size_t i = 0; namer_trouble(s->namer, i, text, sizeof(text)); i++)
+        session_warn(s, "%s", text);
+}
+
+/* JIT code is named anew each time: its map grows, and its addresses are used again. */
+void naming_resolve(struct session *s)
+{
+    struct namer_answer answer;
+    size_t n = s->profile->n_frames; /* what is collected meanwhile may bring more */
+    for (size_t i = 0; i < s->n_targets; i++)
+        if (s->targets[i]->live)
+            naming_keep_perfmap(s, s->targets[i]);
+    for (uint32_t i = PROFILE_NO_FRAME + 1; i < n; i++)
+        if (i >= s->frames_named || OX_SPACE_KIND(s->profile->frames[i].space) == SPACE_JIT)
+            ask_for_frame(s, i);
+    while (namer_next(s->namer, &answer, meanwhile, s))
+        use_answer(s, &answer);
+    s->frames_named = n;
+    warn_of_troubles(s);
+}
+
+void naming_advise(struct session *s, const struct module *m, char *buf, size_t buf_bytes)
+{
+    struct namer_answer answer;
+    namer_ask_advice(s->namer, m, 0);
+    while (namer_next(s->namer, &answer, meanwhile, s))
+        snprintf(buf, buf_bytes, "%s", answer.text);
+}
+
 static bool is_jit(const struct session *s, size_t frame)
 {
     return OX_SPACE_KIND(s->profile->frames[frame].space) == SPACE_JIT;
+}
+
+static void take_answers(struct session *s)
+{
+    struct namer_answer answer;
+    while (namer_next(s->namer, &answer, meanwhile, s))
+        use_answer(s, &answer);
 }
 
 /* The maps of those that have one grow while they run. */
@@ -144,7 +271,8 @@ static void name_jit_again(struct session *s)
             naming_keep_perfmap(s, s->targets[i]);
     for (size_t i = PROFILE_NO_FRAME + 1; i < s->frames_named; i++)
         if (is_jit(s, i))
-            name_frame(s, (uint32_t)i);
+            ask_for_frame(s, (uint32_t)i);
+    take_answers(s);
 }
 
 bool naming_new(struct session *s, size_t most)
@@ -154,8 +282,10 @@ bool naming_new(struct session *s, size_t most)
     end = end - first > most ? first + most : end;
     for (size_t i = first; i < end; i++) {
         s->jit_is_new |= is_jit(s, i);
-        name_frame(s, (uint32_t)i);
+        ask_for_frame(s, (uint32_t)i);
     }
+    if (first < end)
+        take_answers(s);
     s->frames_named = end;
     uint64_t now = clock_now_ns();
     if (!s->jit_is_new || now - s->jit_named_ns < jit_again_ns)
@@ -164,16 +294,4 @@ bool naming_new(struct session *s, size_t most)
     s->jit_named_ns = now;
     s->jit_is_new = false;
     return true;
-}
-
-/* JIT code is named anew each time: its map grows, and its addresses are used again. */
-void naming_resolve(struct session *s)
-{
-    for (size_t i = 0; i < s->n_targets; i++)
-        if (s->targets[i]->live)
-            naming_keep_perfmap(s, s->targets[i]);
-    for (uint32_t i = PROFILE_NO_FRAME + 1; i < s->profile->n_frames; i++)
-        if (i >= s->frames_named || OX_SPACE_KIND(s->profile->frames[i].space) == SPACE_JIT)
-            name_frame(s, i);
-    s->frames_named = s->profile->n_frames;
 }

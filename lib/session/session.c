@@ -17,25 +17,36 @@
 enum {
     WAKE_MAX_NS = 100 * 1000 * 1000, /* an end, or a silent stop, is noticed at least this often */
     DRAIN_NS = 500 * 1000 * 1000,    /* how long the end waits for stops under way */
+    DOWNLOAD_MS = 120 * 1000,        /* for one file of debug information */
     TARGETS_MAX = 65536,             /* ended ones included */
 };
 
 struct session *session_new(const struct session_options *opt, struct guardian *guardian)
 {
-    struct symbols_options names = {.demangle = opt->demangle};
     struct session *s = mem_alloc(sizeof(*s));
+    struct namer_options names = {.symbols = {.demangle = opt->demangle,
+                                              .debuginfod = opt->debuginfod,
+                                              .open_in_target = naming_open_in_target,
+                                              .open_arg = s},
+                                  .patience_ms = opt->debuginfod ? DOWNLOAD_MS : 0,
+                                  .kept_fd = naming_kept_fd,
+                                  .kept_arg = s};
     s->opt = *opt;
     s->guardian = guardian;
     s->profile = profile_new(NULL);
     s->profile->interval_ns = opt->interval_ns;
     s->profile->cpu_only = opt->cpu_only;
+    if (opt->keep_time)
+        profile_keep_time(s->profile);
     s->profile->mode = intern_put(s->profile->strings, opt->cpu_only ? "CPU" : "wall clock");
-    s->symbols = symbols_new(&names);
+    s->namer = namer_new(&names, &s->modules);
     s->functions = unwinder_new();
     s->stack = mem_alloc(sizeof(*s->stack));
-    s->frames = mem_alloc(UNWIND_FRAMES_MAX * sizeof(*s->frames));
+    s->frames = mem_alloc(STACK_FRAMES_MAX * sizeof(*s->frames));
+    s->python_work = pystacks_new();
+    python_names_init(&s->python_names);
     /* pages are used only as stacks need them */
-    s->buf = mmap(NULL, SNAPSHOT_STACK_MAX_BYTES, PROT_READ | PROT_WRITE,
+    s->buf = mmap(NULL, SNAPSHOT_BUF_BYTES, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (s->buf == MAP_FAILED)
         die("out of memory");
@@ -50,6 +61,7 @@ struct session *session_new(const struct session_options *opt, struct guardian *
 
 static void free_target(struct target *t)
 {
+    interpreter_forget(t);
     for (size_t i = 0; t->live && i < t->threads.n; i++)
         free(t->threads.items[i]->watch);
     if (t->live) {
@@ -76,10 +88,12 @@ void session_free(struct session *s)
     free(s->targets);
     free(s->stack);
     free(s->frames);
+    free(s->python_work);
+    python_names_release(&s->python_names);
     free(s->to_stop);
-    munmap(s->buf, SNAPSHOT_STACK_MAX_BYTES);
+    munmap(s->buf, SNAPSHOT_BUF_BYTES);
     stopper_release(&s->stopper);
-    symbols_free(s->symbols);
+    namer_free(s->namer);
     unwinder_free(s->functions);
     modules_release(&s->modules);
     profile_free(s->profile);
@@ -112,7 +126,7 @@ bool session_advice(struct session *s, size_t i, const char **ret_module, char *
     if (i >= s->modules.n)
         return false;
     *ret_module = s->modules.items[i]->path;
-    symbols_advice(s->symbols, s->modules.items[i], buf, bytes);
+    naming_advise(s, s->modules.items[i], buf, bytes);
     return true;
 }
 
@@ -193,6 +207,7 @@ static void arm(struct session *s)
 void session_start(struct session *s)
 {
     s->started = true;
+    s->profile->began_ns = clock_wall_ns();
     if (!s->paused)
         arm(s);
 }
@@ -221,7 +236,11 @@ static void beat(struct session *s)
 void session_collect(struct session *s)
 {
     beat(s);
+    s->stopper.namer = namer_pid(s->namer);
     stopper_collect(&s->stopper, ticks_stop_done, s);
+    if (s->stopper.namer_ended)
+        namer_ended(s->namer, s->stopper.namer_status);
+    s->stopper.namer_ended = false;
     if (!s->stopper.n)
         ticks_capture_sleepers(s);
 }
@@ -386,8 +405,9 @@ struct profile *session_profile(struct session *s)
     s->profile->title = intern_put(s->profile->strings, title);
     status_cost(s, &s->profile->cost);
     s->profile->modules_folded = s->modules.folded;
-    s->profile->tables_cut = symbols_tables_cut(s->symbols);
-    s->profile->names_folded = symbols_names_folded(s->symbols);
+    s->profile->tables_cut = namer_tables_cut(s->namer);
+    s->profile->lines_cut = namer_lines_cut(s->namer);
+    s->profile->names_folded = namer_names_folded(s->namer);
     return s->profile;
 }
 
@@ -410,10 +430,11 @@ bool session_thread(struct session *s, size_t i, struct session_thread *ret)
             i -= n;
             continue;
         }
-        const struct thread *th = target->threads.items[i];
+        struct thread *th = target->threads.items[i];
+        ticks_label(th, s->label);
         const struct watch *w = th->watch;
         *ret = (struct session_thread){
-            .pid = target->process.pid, .tid = th->tid, .name = th->name, .syscall = -1};
+            .pid = target->process.pid, .tid = th->tid, .name = s->label, .syscall = -1};
         if (w && w->sampled) {
             ret->sampled = true;
             ret->asleep = w->asleep || w->syscall >= 0;

@@ -23,6 +23,12 @@
  *
  * All on one thread.
  */
+enum session_view {
+    VIEW_MIXED,  /* Python's frames in place of the interpreter's that run them */
+    VIEW_NATIVE, /* native frames only */
+    VIEW_PYTHON, /* Python's frames only */
+};
+
 struct session_options {
     uint64_t interval_ns;
     uint64_t duration_ns; /* of sampling, pauses excluded; 0: no end */
@@ -32,7 +38,11 @@ struct session_options {
     bool start_paused;
     bool stops_allowed;
     bool keep_snapshots; /* for session_snapshots() */
+    enum session_view view;
+    bool gil;       /* count only threads that hold it */
+    bool keep_time; /* for formats that show the order in time */
     enum demangle demangle;
+    bool debuginfod; /* servers may be asked for debug information */
 };
 
 enum { SESSION_INTERVAL_MIN_NS = 100 * 1000 };
@@ -140,8 +150,8 @@ bool session_advice(struct session *s, size_t i, const char **ret_module, char *
 /* What was found of each thread at its last look, for `oxprof dump`. */
 struct session_thread {
     pid_t pid, tid;
-    const char *name;
-    bool sampled; /* else nothing below is set */
+    const char *name; /* holds until the next call */
+    bool sampled;     /* else nothing below is set */
     bool asleep;
     int64_t syscall; /* -1: none */
     uint32_t tally;  /* of the profile */

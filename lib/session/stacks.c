@@ -37,7 +37,7 @@ static void walk(struct session *s, struct target *t, const struct snapshot *sna
     }
 }
 
-static uint32_t frame_of(struct session *s, struct target *t, const struct frame *f)
+uint32_t stacks_native_frame(struct session *s, struct target *t, const struct frame *f)
 {
     bool exact = f->how == FRAME_LEAF || f->how == FRAME_SIGNAL;
     uint64_t addr = exact ? f->addr : f->addr - 1, vaddr;
@@ -71,7 +71,17 @@ static void keep(struct session *s, const struct watch *w, const struct snapshot
     struct kept_snapshot *k = &s->kept[s->n_kept++];
     *k = (struct kept_snapshot){.snapshot = *snap};
     k->snapshot.stack = copy;
+    k->snapshot.n_pieces = 0;
     memcpy(k->name, w->thread->name, sizeof(k->name));
+}
+
+static void reverse(uint32_t *frames, size_t n)
+{
+    for (size_t i = 0; i < n / 2; i++) {
+        uint32_t frame = frames[i];
+        frames[i] = frames[n - 1 - i];
+        frames[n - 1 - i] = frame;
+    }
 }
 
 uint32_t stacks_tally(struct session *s, struct target *t, struct watch *w,
@@ -83,11 +93,14 @@ uint32_t stacks_tally(struct session *s, struct target *t, struct watch *w,
     enum profile_state state = snap->state == STATE_CPU ? PROFILE_CPU : PROFILE_WAIT;
     size_t n = ret_stack->n;
     for (size_t i = 0; i < n; i++)
-        s->frames[n - 1 - i] = frame_of(s, t, &ret_stack->frames[i]);
+        s->frames[i] = stacks_native_frame(s, t, &ret_stack->frames[i]);
     if (n == 1 && ret_stack->end == STACK_UNMAPPED)
         return stacks_special(s, w, SPECIAL_UNWIND_FAILED, state);
     if (snap->state == STATE_WAIT)
-        s->frames[n - 1] = with_call(s, s->frames[n - 1], snap->syscall);
+        s->frames[0] = with_call(s, s->frames[0], snap->syscall);
+    if (s->opt.view != VIEW_NATIVE)
+        n = pystacks_merge(s, t, w, snap, ret_stack, n);
+    reverse(s->frames, n);
     return profile_stack(s->profile, s->frames, n, w->profile_thread, state);
 }
 
@@ -98,11 +111,22 @@ uint32_t stacks_special(struct session *s, struct watch *w, uint64_t special,
     return profile_stack(s->profile, &frame, 1, w->profile_thread, state);
 }
 
-void stacks_hit(struct session *s, uint32_t tally, uint64_t hits)
+bool stacks_counts(const struct session *s, uint32_t tally)
 {
-    if (!hits || (s->opt.cpu_only && s->profile->tallies[tally].state != PROFILE_CPU))
+    const struct profile_tally *t = &s->profile->tallies[tally];
+    const struct profile_frame *leaf = &s->profile->frames[s->profile->nodes[t->node].frame];
+    if (s->opt.cpu_only && t->state != PROFILE_CPU)
+        return false;
+    return leaf->space != OX_SPACE(SPACE_SPECIAL, 0) || leaf->address != SPECIAL_NOT_COUNTED;
+}
+
+void stacks_hit(struct session *s, uint32_t tally, uint64_t hits, uint64_t last_tick)
+{
+    if (!hits || !stacks_counts(s, tally))
         return;
     profile_hit(s->profile, tally, hits);
+    if (s->profile->timed)
+        profile_moment(s->profile, tally, hits, last_tick);
     s->samples += hits;
     s->samples_ever[s->profile->tallies[tally].state] += hits;
     for (size_t i = 0; i < s->n_followers; i++)

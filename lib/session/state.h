@@ -3,11 +3,36 @@
 #define SESSION_STATE_H
 
 #include "capture/stopper.h"
+#include "python/frames.h"
+#include "python/merge.h"
 #include "session/session.h"
+#include "symbols/namer.h"
 #include "target/threads.h"
 #include "unwind/unwind.h"
 
 /* What the files of this room share; nobody else includes it. */
+
+/* Code of the interpreter that is told apart in native stacks. */
+struct code_range {
+    uint64_t start, end; /* addr */
+    enum native_role role;
+};
+
+/* CPython in a process. */
+struct interpreter {
+    struct python_runtime runtime;
+    struct python_codes codes;
+    struct module *module;     /* borrowed; where _PyRuntime lies */
+    struct code_range *ranges; /* owned; by start */
+    size_t n_ranges, ranges_cap;
+    struct python_thread *threads; /* owned; as last listed */
+    size_t n_threads, threads_cap;
+    struct python_thread *listing; /* owned; where the next list is made */
+    size_t listing_cap;
+    uint64_t found_ns;    /* when it was found */
+    uint64_t listing_ns;  /* how long the listing of threads has taken since */
+    uint64_t active_dict; /* threading._active; 0 not found yet */
+};
 
 /* One process under study. */
 struct target {
@@ -23,11 +48,20 @@ struct target {
     uint64_t exec_checked_ns, maps_checked_ns, children_read_ns;
     size_t name_turn; /* whose name is read next */
     bool traced_said;
+    struct interpreter *python;             /* owned; NULL where none was found */
+    uint64_t python_look_ns, python_gap_ns; /* when to look for one again */
+    const struct module *no_python;         /* the last that was found to hold none */
 };
 
 /* The keys under which code is known to the profile (struct profile_frame's space). */
-enum { SPACE_UNMAPPED, SPACE_SPECIAL, SPACE_MODULE, SPACE_JIT };
-enum { SPECIAL_UNWIND_FAILED, SPECIAL_NOT_STOPPED };
+enum { SPACE_UNMAPPED, SPACE_SPECIAL, SPACE_MODULE, SPACE_JIT, SPACE_PYTHON };
+enum {
+    SPECIAL_UNWIND_FAILED,
+    SPECIAL_NOT_STOPPED,
+    SPECIAL_NO_PYTHON,
+    SPECIAL_WAITING_FOR_GIL,
+    SPECIAL_NOT_COUNTED, /* without the GIL, where only its holder counts */
+};
 #define OX_SPACE(kind, number) ((uint64_t)(kind) << 60 | (uint64_t)(number))
 #define OX_SPACE_KIND(space) ((unsigned)((space) >> 60))
 #define OX_SPACE_NUMBER(space) ((uint32_t)(space))
@@ -40,15 +74,20 @@ struct kept_snapshot {
     char name[64];
 };
 
-enum { WARNINGS_MAX = 16, FOLLOWERS_MAX = 2 };
+enum { THREAD_LABEL_BYTES = 130 };
+enum {
+    WARNINGS_MAX = 16,
+    FOLLOWERS_MAX = 2,
+    STACK_FRAMES_MAX = UNWIND_FRAMES_MAX + PYTHON_STACK_MAX + 1
+};
 
 struct session {
     struct session_options opt;
     struct guardian *guardian; /* borrowed */
     struct profile *profile;
     struct modules modules;
-    struct fd_budget fds; /* shared by the targets' threads */
-    struct symbols *symbols;
+    struct fd_budget fds;       /* shared by the targets' threads */
+    struct namer *namer;        /* owned */
     struct unwinder *functions; /* owned; knows where functions without symbols begin */
     struct stopper stopper;
     struct target **targets; /* owned */
@@ -88,13 +127,16 @@ struct session {
     uint64_t ended_cpu_ns; /* running time of the targets' threads that have ended */
     size_t frames_named;
     uint64_t jit_named_ns;
-    bool jit_is_new; /* named by a map that was read before it was met */
-    uint8_t *buf;        /* a sleeper's stack: SNAPSHOT_STACK_MAX_BYTES */
-    struct stack *stack; /* of the walk under way */
-    uint32_t *frames;    /* root first, UNWIND_FRAMES_MAX */
+    bool jit_is_new;                  /* named by a map that was read before it was met */
+    uint8_t *buf;                     /* a sleeper's stack: SNAPSHOT_STACK_MAX_BYTES */
+    struct stack *stack;              /* of the walk under way */
+    uint32_t *frames;                 /* root first, STACK_FRAMES_MAX */
+    struct python_names python_names; /* of all targets */
+    struct python_work *python_work;  /* owned; of the walk under way */
     struct kept_snapshot *kept;
     size_t n_kept, kept_cap;
-    char *warnings[WARNINGS_MAX]; /* owned */
+    char label[THREAD_LABEL_BYTES]; /* of the thread last asked for */
+    char *warnings[WARNINGS_MAX];   /* owned */
     size_t n_warnings;
 };
 
@@ -104,12 +146,37 @@ uint32_t stacks_tally(struct session *s, struct target *t, struct watch *w,
 /* The tally for a sample without a stack: SPECIAL_* in place of one. */
 uint32_t stacks_special(struct session *s, struct watch *w, uint64_t special,
                         enum profile_state state);
-void stacks_hit(struct session *s, uint32_t tally, uint64_t hits);
+/* Whether hits of this tally are wanted at all. */
+bool stacks_counts(const struct session *s, uint32_t tally);
+/* The frame of a place in native code. */
+uint32_t stacks_native_frame(struct session *s, struct target *t, const struct frame *f);
+/* Hits of the ticks up to last_tick. */
+void stacks_hit(struct session *s, uint32_t tally, uint64_t hits, uint64_t last_tick);
+
+/* interpreter.c: finds CPython in a target; looks again where there is none yet, ever more rarely.
+ */
+void interpreter_look(struct session *s, struct target *t, uint64_t now);
+/* Forgets it, after an exec or at the target's end. */
+void interpreter_forget(struct target *t);
+/* Prepares the copying of a thread's Python frames; true if it has any. */
+bool interpreter_plan(struct session *s, struct target *t, struct watch *w);
+
+/* Reads what the threading module calls the threads. */
+void interpreter_name_threads(struct session *s, struct target *t);
+
+/* pystacks.c: replaces the native frames in s->frames (innermost first, n of them) by the merged
+ * stack and returns its length; n where the thread runs no Python. */
+struct python_work *pystacks_new(void);
+size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
+                      const struct snapshot *snap, struct stack *native, size_t n);
 
 /* naming.c */
 void naming_resolve(struct session *s);
 bool naming_new(struct session *s, size_t most);
 void naming_keep_perfmap(struct session *s, struct target *t);
+int naming_open_in_target(void *session, const struct module *m, const char *path);
+bool naming_kept_fd(void *session, size_t i, int *ret_fd); /* what process_open_file() needs */
+void naming_advise(struct session *s, const struct module *m, char *buf, size_t buf_bytes);
 
 /* ticks.c */
 void ticks_run(struct session *s, uint64_t tick, uint64_t missed);
@@ -118,6 +185,8 @@ void ticks_settle(struct session *s);
 /* Those that were to be stopped in this tick, but had fallen asleep. */
 void ticks_capture_sleepers(struct session *s);
 void ticks_renew_names(struct session *s);
+/* "python3: worker 1": the system's name, and Python's. */
+void ticks_label(const struct thread *th, char label[THREAD_LABEL_BYTES]);
 /* `owed`: the last tick that its threads were there for. */
 void ticks_end_target(struct session *s, struct target *t, uint64_t owed);
 

@@ -80,6 +80,8 @@ static uint64_t target_cpu_ns(const struct session *s)
 /* Since the beginning, but for the longest stop. */
 static struct profile_cost cost_ever(const struct session *s)
 {
+    uint64_t namer_cpu_ns, namer_peak_bytes, peak_bytes = own_peak_bytes();
+    namer_cost(s->namer, &namer_cpu_ns, &namer_peak_bytes);
     return (struct profile_cost){
         .stops = s->stopper.count,
         .stop_ns_sum = s->stopper.ns_sum,
@@ -87,8 +89,8 @@ static struct profile_cost cost_ever(const struct session *s)
         .calls_disturbed = s->stopper.disturbed,
         .calls_repaired = s->stopper.repaired,
         .target_cpu_ns = target_cpu_ns(s),
-        .profiler_cpu_ns = own_cpu_ns(s),
-        .profiler_peak_bytes = own_peak_bytes(),
+        .profiler_cpu_ns = own_cpu_ns(s) + namer_cpu_ns,
+        .profiler_peak_bytes = peak_bytes > namer_peak_bytes ? peak_bytes : namer_peak_bytes,
     };
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <asm/unistd.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -58,9 +60,10 @@ static void note_quality(struct session *s, const struct watch *w, uint64_t hits
 {
     const struct profile_tally *tally = &s->profile->tallies[w->tally];
     uint32_t leaf = s->profile->nodes[tally->node].frame;
-    if (s->opt.cpu_only && tally->state != PROFILE_CPU)
+    if (!stacks_counts(s, w->tally))
         return;
-    if (s->profile->frames[leaf].space == OX_SPACE(SPACE_SPECIAL, 0)) {
+    if (s->profile->frames[leaf].space == OX_SPACE(SPACE_SPECIAL, 0) &&
+        s->profile->frames[leaf].address <= SPECIAL_NOT_STOPPED) {
         lose(s,
              s->profile->frames[leaf].address == SPECIAL_UNWIND_FAILED ? LOSS_UNWIND
                                                                        : LOSS_NOT_STOPPED,
@@ -96,7 +99,7 @@ static void settle_gap(struct session *s, struct watch *w, uint64_t gap, uint64_
     if (ran > gap)
         ran = gap;
     lose(s, LOSS_UNSEEN, ran);
-    stacks_hit(s, w->tally, gap - ran);
+    stacks_hit(s, w->tally, gap - ran, s->tick - 1);
     note_quality(s, w, gap - ran);
 }
 
@@ -161,7 +164,7 @@ static int capture_asleep(struct session *s, struct target *t, struct watch *w, 
 
 static void hit(struct session *s, struct watch *w, uint64_t hits)
 {
-    stacks_hit(s, w->tally, hits);
+    stacks_hit(s, w->tally, hits, s->tick);
     note_quality(s, w, hits);
     w->tick = s->tick;
 }
@@ -312,6 +315,8 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
     struct snapshot snap;
     uint32_t tally;
     uint64_t gap = s->tick - w->tick - 1;
+    if (t->python && !w->plan.n_chains)
+        interpreter_plan(s, t, w);
     int rc = capture_asleep(s, t, w, &tally, &snap);
     w->teach = rc == 0 && may_be_taught(s, &snap);
     if (w->teach) {
@@ -391,15 +396,27 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
     s->profile->threads_seen++;
 }
 
+void ticks_label(const struct thread *th, char label[THREAD_LABEL_BYTES])
+{
+    const char *name = th->watch ? th->watch->python_name : "";
+    if (*name && !strncmp(name, th->name, strlen(th->name))) /* 3.14 tells the system as well */
+        snprintf(label, THREAD_LABEL_BYTES, "%s", name);
+    else
+        snprintf(label, THREAD_LABEL_BYTES, "%s%s%s", th->name, *name ? ": " : "", name);
+}
+
 /* Of up to `most` threads, going round: reading a name costs 5 us. */
 static void renew_names(struct session *s, struct target *t, size_t most)
 {
+    char label[THREAD_LABEL_BYTES];
     size_t n = t->threads.n < most ? t->threads.n : most;
+    interpreter_name_threads(s, t);
     for (size_t i = 0; i < n; i++) {
         struct thread *th = t->threads.items[t->name_turn++ % t->threads.n];
-        if (!th->gone && th->watch && thread_read_name(&t->process, th) == 0)
-            th->watch->profile_thread =
-                profile_thread(s->profile, t->process.pid, th->tid, th->name);
+        if (th->gone || !th->watch || thread_read_name(&t->process, th) < 0)
+            continue;
+        ticks_label(th, label);
+        th->watch->profile_thread = profile_thread(s->profile, t->process.pid, th->tid, label);
     }
 }
 
@@ -421,6 +438,7 @@ static void check_program(struct session *s, struct target *t, uint64_t now)
         t->exec_checked_ns = now;
         if (process_check_exec(&t->process)) {
             unwinder_forget(t->unwinder);
+            interpreter_forget(t);
             t->threads.links = 0;
             for (size_t i = 0; i < t->threads.n; i++)
                 if (t->threads.items[i]->watch)
@@ -465,6 +483,7 @@ void ticks_end_target(struct session *s, struct target *t, uint64_t owed)
     if (t->threads.n)
         return; /* a stop is under way: its end comes next */
     naming_keep_perfmap(s, t);
+    interpreter_forget(t);
     threads_release(&t->threads);
     process_close(&t->process);
     unwinder_free(t->unwinder);
@@ -479,6 +498,7 @@ static void tick_target(struct session *s, struct target *t, uint64_t now, uint6
         return;
     }
     check_program(s, t, now);
+    interpreter_look(s, t, now);
     int rc = threads_rescan(&t->threads, &t->process);
     if (rc < 0)
         return;

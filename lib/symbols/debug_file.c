@@ -4,46 +4,216 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "base/mem.h"
+#include "symbols/debuginfod.h"
 
-/* Whatever lies there must not hang us: a FIFO without O_NONBLOCK would. */
-static int open_regular(const char *path, struct stat *ret_st)
+enum { LINK_MAX_BYTES = 4096 + MODULE_BUILD_ID_MAX, CRC_CHUNK_BYTES = 256 * 1024 };
+
+static const uint64_t crc_file_max_bytes = UINT64_C(1) << 30;
+
+/* What a debug file must have: this build-id or, where there is none, this CRC. */
+struct wanted {
+    const uint8_t *id; /* borrowed */
+    size_t id_bytes;
+    uint32_t crc;
+    bool has_crc;
+};
+
+/* The file that is looked for, and how that goes. */
+struct search {
+    const struct debug_places *places;
+    struct module *m; /* the file that it belongs to */
+    struct wanted wanted;
+    struct module *file;      /* found */
+    struct sections sections; /* its; the caller's then */
+    bool others;              /* there was one of another build */
+};
+
+/* CRC-32 as in zlib, over the whole file (GDB manual, "Separate Debug Files"). */
+static bool has_crc(struct module *file, uint32_t wanted)
 {
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0)
-        return -ENODATA;
-    if (fstat(fd, ret_st) == 0 && S_ISREG(ret_st->st_mode))
-        return fd;
-    close(fd);
-    return -EBADMSG;
+    OX_FREE uint8_t *chunk = mem_alloc(CRC_CHUNK_BYTES);
+    uLong crc = crc32(0, NULL, 0);
+    if (file->file_bytes > crc_file_max_bytes)
+        return false;
+    for (uint64_t off = 0; off < file->file_bytes;) {
+        uint64_t left = file->file_bytes - off;
+        size_t take = left < CRC_CHUNK_BYTES ? (size_t)left : CRC_CHUNK_BYTES;
+        if (module_read(file, chunk, take, off) < 0)
+            return false;
+        crc = crc32(crc, chunk, (uInt)take);
+        off += take;
+    }
+    return (uint32_t)crc == wanted;
 }
 
-int debug_file_open(struct modules *files, const char *debug_dir, const struct module *m,
-                    struct module **ret_file, struct sections *ret_sections)
+static bool fits(const struct wanted *w, struct module *file, const struct sections *s)
 {
-    char hex[2 * MODULE_BUILD_ID_MAX + 1];
-    struct sections sections;
+    if (w->id_bytes)
+        return sections_have_build_id(s, file, w->id, w->id_bytes);
+    return w->has_crc && has_crc(file, w->crc);
+}
+
+static bool is_same_file(const struct module *m, const struct stat *st)
+{
+    return m->ino == st->st_ino && m->dev == st->st_dev;
+}
+
+/* Takes fd. Whatever the path leads to must not hang us: hence O_NONBLOCK when it was opened. */
+static bool take_file(struct search *search, int fd, const char *path)
+{
     struct stat st;
-    if (m->build_id_bytes < 2)
-        return -ENODATA;
-    module_build_id_hex(m, hex, sizeof(hex));
-    OX_FREE char *path = mem_printf("%s/.build-id/%.2s/%s.debug", debug_dir, hex, hex + 2);
-    int fd = open_regular(path, &st);
+    struct sections sections;
     if (fd < 0)
-        return fd;
-    struct module *file = modules_add(files, st.st_dev, st.st_ino, path);
+        return false;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || is_same_file(search->m, &st)) {
+        close(fd);
+        return false;
+    }
+    struct module *file = modules_add(search->places->files, st.st_dev, st.st_ino, path);
     file->fd = fd;
     file->file_bytes = (uint64_t)st.st_size;
-    if (sections_read(&sections, file) < 0)
-        return -EBADMSG;
-    if (!sections_have_build_id(&sections, file, m->build_id, m->build_id_bytes)) {
-        sections_release(&sections);
-        return -EBADMSG;
+    bool read = sections_read(&sections, file) == 0;
+    if (read && fits(&search->wanted, file, &sections)) {
+        search->file = file;
+        search->sections = sections;
+        return true;
     }
-    *ret_file = file;
-    *ret_sections = sections;
+    if (read)
+        sections_release(&sections);
+    search->others = true;
+    close(file->fd);
+    file->fd = -1;
+    return false;
+}
+
+static bool try_path(struct search *search, bool in_target, const char *path)
+{
+    const struct debug_places *p = search->places;
+    if (in_target)
+        return take_file(search, p->open_in_target(p->open_arg, search->m, path), path);
+    return take_file(search, open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), path);
+}
+
+static bool try_build_id(struct search *search, bool in_target)
+{
+    char hex[2 * MODULE_BUILD_ID_MAX + 1];
+    const struct wanted *w = &search->wanted;
+    if (w->id_bytes < 2)
+        return false;
+    module_hex(w->id, w->id_bytes, hex, sizeof(hex));
+    OX_FREE char *path =
+        mem_printf("%s/.build-id/%.2s/%s.debug", search->places->debug_dir, hex, hex + 2);
+    return try_path(search, in_target, path);
+}
+
+/* "/usr/bin/" of "/usr/bin/app (deleted)"; NULL where that is no path. */
+static char *dir_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return path[0] == '/' && slash ? mem_strndup(path, (size_t)(slash - path) + 1) : NULL;
+}
+
+/* A file's name and what follows it in a section, at most LINK_MAX_BYTES. */
+static size_t read_link(struct module *m, const struct sections *s, const char *section, char *buf)
+{
+    const Elf64_Shdr *h = sections_find(s, m, SHT_PROGBITS, section);
+    if (!h || h->sh_size > LINK_MAX_BYTES || module_read(m, buf, h->sh_size, h->sh_offset) < 0 ||
+        !memchr(buf, 0, h->sh_size))
+        return 0;
+    return h->sh_size;
+}
+
+/* The name, padded to four bytes, then the CRC. False without one. */
+static bool read_debuglink(struct search *search, const struct sections *s, char *name)
+{
+    size_t bytes = read_link(search->m, s, ".gnu_debuglink", name);
+    size_t at = bytes ? (strlen(name) + 4) & ~(size_t)3 : 0;
+    if (!bytes || at + 4 > bytes || !name[0] || strchr(name, '/'))
+        return false;
+    memcpy(&search->wanted.crc, name + at, 4);
+    search->wanted.has_crc = true;
+    return true;
+}
+
+static bool try_debuglink(struct search *search, bool in_target, const char *name)
+{
+    OX_FREE char *dir = dir_of(search->m->path);
+    if (!dir)
+        return false;
+    OX_FREE char *beside = mem_printf("%s%s", dir, name);
+    OX_FREE char *below = mem_printf("%s.debug/%s", dir, name);
+    OX_FREE char *apart = mem_printf("%s%s%s", search->places->debug_dir, dir, name);
+    return try_path(search, in_target, beside) || try_path(search, in_target, below) ||
+           try_path(search, in_target, apart);
+}
+
+static bool try_all(struct search *search, const struct sections *s)
+{
+    char link[LINK_MAX_BYTES];
+    if (try_build_id(search, false))
+        return true;
+    bool linked = read_debuglink(search, s, link);
+    if (linked && try_debuglink(search, false, link))
+        return true;
+    if (search->places->open_in_target &&
+        (try_build_id(search, true) || (linked && try_debuglink(search, true, link))))
+        return true;
+    return search->places->debuginfod && search->wanted.id_bytes &&
+           take_file(search, debuginfod_fetch(search->wanted.id, search->wanted.id_bytes),
+                     "[debuginfod]");
+}
+
+static int result(const struct search *search, struct module **ret_file,
+                  struct sections *ret_sections)
+{
+    if (!search->file)
+        return search->others ? -EBADMSG : -ENODATA;
+    *ret_file = search->file;
+    *ret_sections = search->sections;
     return 0;
+}
+
+int debug_file_find(const struct debug_places *p, struct module *m, const struct sections *s,
+                    struct module **ret_file, struct sections *ret_sections)
+{
+    struct search search = {
+        .places = p, .m = m, .wanted = {.id = m->build_id, .id_bytes = m->build_id_bytes}};
+    try_all(&search, s);
+    return result(&search, ret_file, ret_sections);
+}
+
+/* Relative paths start from where the debug file really is: .build-id/ holds links to it at some
+ * distributions. */
+static bool try_alt_path(struct search *search, const char *name)
+{
+    if (name[0] == '/')
+        return try_path(search, false, name);
+    OX_FREE char *real = realpath(search->m->path, NULL);
+    OX_FREE char *dir = dir_of(real ? real : search->m->path);
+    OX_FREE char *path = dir ? mem_printf("%s%s", dir, name) : NULL;
+    return path && try_path(search, false, path);
+}
+
+int debug_file_alt(const struct debug_places *p, struct module *file, const struct sections *s,
+                   struct module **ret_alt, struct sections *ret_sections)
+{
+    char link[LINK_MAX_BYTES];
+    size_t bytes = read_link(file, s, ".gnu_debugaltlink", link);
+    size_t at = bytes ? strlen(link) + 1 : 0;
+    if (!bytes || at == 1 || bytes == at || bytes - at > MODULE_BUILD_ID_MAX)
+        return -ENODATA;
+    struct search search = {.places = p,
+                            .m = file,
+                            .wanted = {.id = (const uint8_t *)link + at, .id_bytes = bytes - at}};
+    if (!try_build_id(&search, false) && !try_alt_path(&search, link) && p->debuginfod)
+        take_file(&search, debuginfod_fetch(search.wanted.id, search.wanted.id_bytes),
+                  "[debuginfod]");
+    return result(&search, ret_alt, ret_sections);
 }

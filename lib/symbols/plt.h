@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-#include "symbols/sections.h"
 #include "target/module.h"
+#include "target/sections.h"
 
 struct plt_entry {
     char *name; /* owned by the caller; as linked; NULL where no relocation names the entry */

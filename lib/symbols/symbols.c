@@ -9,61 +9,56 @@
 #include "base/intern.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "symbols/debug_file.h"
 #include "symbols/demangle.h"
 #include "symbols/plt.h"
-#include "symbols/sections.h"
-#include "symbols/symtab.h"
+#include "symbols/sources.h"
 
-enum source { SOURCE_SYMTAB, SOURCE_DEBUG, SOURCE_DYNSYM, SOURCE_PLT, SOURCE_N };
+enum { SOURCE_GO = SOURCE_TABLES_N, SOURCE_PLT, SOURCES_N };
 
 enum {
     NAMES_MAX_BYTES = 64 << 20,
     FUNCTIONS_MAX = 4 << 20, /* of all tables together: 96 MiB */
-};
-
-/* What names the functions of one module. */
-struct names {
-    struct module *m; /* borrowed */
-    uint32_t id;
-    int rc; /* of its sections */
-    struct sections sections;
-    bool go;                           /* dots are part of Go's names */
-    bool tried[SOURCE_PLT];            /* each table is looked for once */
-    struct symtab *tables[SOURCE_PLT]; /* owned; NULL: none */
-    int debug_rc;                      /* of debug_file_open() */
+    DEBUG_MAX_BYTES = 320 << 20,
+    DEBUG_TRIM_BYTES = 224 << 20, /* from here on what can be read again is given back */
+    /* for one address: a unit of half a GiB, or a second */
+    DEBUG_MAX_WORK = 50 * 1000 * 1000
 };
 
 struct symbols {
     enum demangle demangle;
-    char *debug_dir;        /* owned */
-    struct intern *strings; /* every name handed out */
-    struct map by_module;   /* (struct module *, 0) -> place in modules */
-    struct names **modules; /* owned */
+    bool tables_only;
+    char *debug_dir;          /* owned */
+    struct intern *strings;   /* every name handed out */
+    struct map by_module;     /* (struct module *, 0) -> place in modules */
+    struct sources **modules; /* owned */
     size_t n, cap;
     struct symbol *known; /* owned; whatever has been named */
     size_t n_known, known_cap;
     struct map by_place; /* (module id and source, place) -> place in known */
     struct modules debug_files;
     struct symtab_room room;
+    struct debug_room debug_room;
+    struct sources_shared shared; /* points to the members above */
 };
 
 struct symbols *symbols_new(const struct symbols_options *opt)
 {
     struct symbols *s = mem_alloc(sizeof(*s));
     s->demangle = opt->demangle;
+    s->tables_only = opt->tables_only;
     s->debug_dir = mem_strdup(opt->debug_dir ? opt->debug_dir : "/usr/lib/debug");
     s->strings = intern_new(NAMES_MAX_BYTES);
     s->room.left = FUNCTIONS_MAX;
+    s->debug_room.max_bytes = DEBUG_MAX_BYTES;
+    s->debug_room.max_work = DEBUG_MAX_WORK;
+    s->shared = (struct sources_shared){.places = {.debug_dir = s->debug_dir,
+                                                   .debuginfod = opt->debuginfod,
+                                                   .open_in_target = opt->open_in_target,
+                                                   .open_arg = opt->open_arg,
+                                                   .files = &s->debug_files},
+                                        .functions = &s->room,
+                                        .debug = &s->debug_room};
     return s;
-}
-
-static void names_free(struct names *names)
-{
-    for (int i = 0; i < SOURCE_PLT; i++)
-        symtab_free(names->tables[i]);
-    sections_release(&names->sections);
-    free(names);
 }
 
 void symbols_free(struct symbols *s)
@@ -71,7 +66,7 @@ void symbols_free(struct symbols *s)
     if (!s)
         return;
     for (size_t i = 0; i < s->n; i++)
-        names_free(s->modules[i]);
+        sources_free(s->modules[i]);
     free(s->modules);
     free(s->known);
     map_release(&s->by_module);
@@ -82,45 +77,15 @@ void symbols_free(struct symbols *s)
     free(s);
 }
 
-static struct names *names_of(struct symbols *s, struct module *m)
+static struct sources *sources_of(struct symbols *s, struct module *m)
 {
     const uint64_t *known = map_find(&s->by_module, (uintptr_t)m, 0);
     if (known)
         return s->modules[*known];
-    struct names *names = mem_alloc(sizeof(*names));
-    names->m = m;
-    names->id = (uint32_t)s->n;
-    names->debug_rc = -ENODATA;
-    names->rc = m->n_loads ? sections_read(&names->sections, m) : -EBADMSG;
-    names->go = sections_find(&names->sections, m, SHT_PROGBITS, ".gopclntab") != NULL;
-    s->modules = mem_grow(s->modules, &s->cap, s->n + 1, sizeof(struct names *));
+    s->modules = mem_grow(s->modules, &s->cap, s->n + 1, sizeof(struct sources *));
     map_put(&s->by_module, (uintptr_t)m, 0, s->n);
-    return s->modules[s->n++] = names;
-}
-
-static struct symtab *read_debug_table(struct symbols *s, struct names *names)
-{
-    struct module *file;
-    struct sections sections;
-    names->debug_rc = debug_file_open(&s->debug_files, s->debug_dir, names->m, &file, &sections);
-    if (names->debug_rc < 0)
-        return NULL;
-    struct symtab *t = symtab_read(file, &sections, SHT_SYMTAB, &s->room);
-    sections_release(&sections);
-    return t;
-}
-
-static struct symtab *table_of(struct symbols *s, struct names *names, enum source source)
-{
-    if (names->tried[source])
-        return names->tables[source];
-    names->tried[source] = true;
-    names->tables[source] =
-        source == SOURCE_DEBUG
-            ? read_debug_table(s, names)
-            : symtab_read(names->m, &names->sections,
-                          source == SOURCE_SYMTAB ? SHT_SYMTAB : SHT_DYNSYM, &s->room);
-    return names->tables[source];
+    s->modules[s->n] = sources_new(m, (uint32_t)s->n);
+    return s->modules[s->n++];
 }
 
 /* What has been named is found again by its source and its place there. */
@@ -146,26 +111,26 @@ static void remember(struct symbols *s, uint64_t source_id, uint64_t place,
     s->known[s->n_known++] = *symbol;
 }
 
-static uint64_t source_id(const struct names *names, enum source source)
+static uint64_t source_id(const struct sources *src, unsigned source)
 {
-    return (uint64_t)names->id * SOURCE_N + source;
+    return (uint64_t)src->id * SOURCES_N + source;
 }
 
-static int find_in_table(struct symbols *s, struct names *names, enum source source, uint64_t vaddr,
+static int find_in_table(struct symbols *s, struct sources *src, enum source source, uint64_t vaddr,
                          struct symbol *ret_symbol)
 {
-    const struct symtab *t = table_of(s, names, source);
+    const struct symtab *t = sources_table(src, source, &s->shared);
     struct symtab_hit hit;
     struct symtab_symbol found;
     if (!t || !symtab_find(t, vaddr, &hit))
         return -ENODATA;
-    uint64_t id = source_id(names, source), place = (uint64_t)hit.first << 32 | hit.n;
+    uint64_t id = source_id(src, source), place = (uint64_t)hit.first << 32 | hit.n;
     if (recall(s, id, place, ret_symbol))
         return 0;
     if (symtab_name(t, &hit, &found) < 0)
         return -ENODATA;
     OX_FREE char *linkage = found.name;
-    OX_FREE char *name = demangle_name(linkage, names->go ? DEMANGLE_NONE : s->demangle);
+    OX_FREE char *name = demangle_name(linkage, src->go ? DEMANGLE_NONE : s->demangle);
     *ret_symbol = (struct symbol){.name = keep(s, name),
                                   .linkage_name = keep(s, linkage),
                                   .vaddr = found.vaddr,
@@ -174,15 +139,32 @@ static int find_in_table(struct symbols *s, struct names *names, enum source sou
     return 0;
 }
 
-static int find_in_plt(struct symbols *s, struct names *names, uint64_t vaddr,
+/* The names that Go's runtime needs stay in stripped programs. */
+static int find_in_gotable(struct symbols *s, struct sources *src, uint64_t vaddr,
+                           struct symbol *ret_symbol)
+{
+    struct gofunction found;
+    if (!src->gotable || gotable_find(src->gotable, vaddr, &found) < 0)
+        return -ENODATA;
+    uint64_t id = source_id(src, SOURCE_GO);
+    if (recall(s, id, found.start, ret_symbol))
+        return 0;
+    const char *name = keep(s, found.name);
+    *ret_symbol = (struct symbol){
+        .name = name, .linkage_name = name, .vaddr = found.start, .bytes = found.bytes};
+    remember(s, id, found.start, ret_symbol);
+    return 0;
+}
+
+static int find_in_plt(struct symbols *s, struct sources *src, uint64_t vaddr,
                        struct symbol *ret_symbol)
 {
     struct plt_entry entry;
-    int rc = plt_find(names->m, &names->sections, vaddr, &entry);
+    int rc = plt_find(src->m, &src->sections, vaddr, &entry);
     if (rc < 0)
         return rc;
     OX_FREE char *linkage = entry.name;
-    uint64_t id = source_id(names, SOURCE_PLT);
+    uint64_t id = source_id(src, SOURCE_PLT);
     if (recall(s, id, entry.vaddr, ret_symbol))
         return 0;
     OX_FREE char *demangled = linkage ? demangle_name(linkage, s->demangle) : NULL;
@@ -198,22 +180,75 @@ static int find_in_plt(struct symbols *s, struct names *names, uint64_t vaddr,
 
 int symbols_find(struct symbols *s, struct module *m, uint64_t vaddr, struct symbol *ret_symbol)
 {
-    struct names *names = names_of(s, m);
-    if (names->rc < 0)
-        return names->rc;
-    for (int source = 0; source < SOURCE_PLT; source++)
-        if (find_in_table(s, names, (enum source)source, vaddr, ret_symbol) == 0)
+    struct sources *src = sources_of(s, m);
+    if (src->rc < 0)
+        return src->rc;
+    for (int source = 0; source < SOURCE_TABLES_N; source++)
+        if (find_in_table(s, src, (enum source)source, vaddr, ret_symbol) == 0)
             return 0;
-    return find_in_plt(s, names, vaddr, ret_symbol);
+    if (find_in_gotable(s, src, vaddr, ret_symbol) == 0)
+        return 0;
+    return find_in_plt(s, src, vaddr, ret_symbol);
+}
+
+/* Cut off what is asked for again and again: memory has a bound, an address' work too. */
+static void prepare_debug_room(struct symbols *s)
+{
+    s->debug_room.work = 0;
+    if (s->debug_room.bytes > DEBUG_TRIM_BYTES)
+        for (size_t i = 0; i < s->n; i++)
+            sources_trim(s->modules[i]);
+}
+
+static struct symbol_line line_of(struct symbols *s, const struct dwarf_frame *frame)
+{
+    struct symbol_line line = {.name = "[inlined]",
+                               .linkage_name = "[inlined]",
+                               .file = frame->path ? keep(s, frame->path) : NULL,
+                               .line = frame->line,
+                               .start_line = frame->name.start_line};
+    if (frame->name.linkage) {
+        line.name = symbols_demangle(s, frame->name.linkage);
+        line.linkage_name = keep(s, frame->name.linkage);
+    } else if (frame->name.plain) {
+        line.name = line.linkage_name = keep(s, frame->name.plain);
+    }
+    return line;
+}
+
+/* The outermost function is called as the linker knows it, where it does. */
+static int name_lines(struct symbols *s, struct dwarf_frame *frames, size_t n,
+                      const struct symbol *symbol, struct symbol_line *ret_lines)
+{
+    const struct dwarf_frame *outermost = &frames[n - 1];
+    if (!symbol && !outermost->name.linkage && !outermost->name.plain)
+        return -ENODATA;
+    size_t kept = n < SYMBOL_LINES_MAX ? n : SYMBOL_LINES_MAX;
+    for (size_t i = 0; i < kept; i++)
+        ret_lines[i] = line_of(s, &frames[i]);
+    if (symbol && kept == n) {
+        ret_lines[n - 1].name = symbol->name;
+        ret_lines[n - 1].linkage_name = symbol->linkage_name;
+    }
+    return (int)kept;
 }
 
 int symbols_lines(struct symbols *s, struct module *m, uint64_t vaddr,
                   struct symbol_line *ret_lines)
 {
     struct symbol symbol;
+    struct dwarf_frame frames[SYMBOL_LINES_MAX + 1];
     int rc = symbols_find(s, m, vaddr, &symbol);
-    if (rc < 0)
+    if (rc < 0 && rc != -ENODATA)
         return rc;
+    prepare_debug_room(s);
+    struct dwarf_file *dwarf = s->tables_only ? NULL : sources_dwarf(sources_of(s, m), &s->shared);
+    size_t n = dwarf ? dwarf_frames(dwarf, vaddr, frames, SYMBOL_LINES_MAX + 1) : 0;
+    int named = n ? name_lines(s, frames, n, rc < 0 ? NULL : &symbol, ret_lines) : -ENODATA;
+    for (size_t i = 0; i < n; i++)
+        dwarf_frame_release(&frames[i]);
+    if (named > 0 || rc < 0)
+        return named;
     ret_lines[0] = (struct symbol_line){.name = symbol.name, .linkage_name = symbol.linkage_name};
     return 1;
 }
@@ -234,28 +269,57 @@ uint64_t symbols_names_folded(const struct symbols *s)
     return intern_overflowed(s->strings);
 }
 
-static void advise_debug_file(const struct symbols *s, const struct names *names, char *buf,
-                              size_t buf_bytes)
+uint64_t symbols_lines_cut(const struct symbols *s)
 {
-    char hex[2 * MODULE_BUILD_ID_MAX + 1];
-    const char *have =
-        names->tables[SOURCE_DYNSYM] ? "only its exported functions have names" : "no symbols";
-    module_build_id_hex(names->m, hex, sizeof(hex));
-    if (!hex[0])
-        snprintf(buf, buf_bytes, "%s: it is stripped and has no build-id; build it unstripped",
-                 have);
-    else if (names->debug_rc == -EBADMSG)
+    return s->debug_room.exhausted;
+}
+
+/* What is there of the names; NULL where all is well. */
+static const char *lacking(struct symbols *s, struct sources *src)
+{
+    if (src->gotable)
+        return NULL;
+    static const enum source whole[] = {SOURCE_SYMTAB, SOURCE_DEBUG, SOURCE_MINI};
+    for (size_t i = 0; i < sizeof(whole) / sizeof(*whole); i++)
+        if (sources_table(src, whole[i], &s->shared))
+            return NULL;
+    return sources_table(src, SOURCE_DYNSYM, &s->shared) ? "only its exported functions have names"
+                                                         : "no symbols";
+}
+
+/*
+ * Which package has the debug symbols can't be known from the file: Debian's are called after the
+ * package that the file came from, but for a few that were there before (libc6-dbg).
+ */
+static void advise_debug_file(const struct symbols *s, const struct sources *src, const char *lacks,
+                              char *buf, size_t buf_bytes)
+{
+    char hex[2 * MODULE_BUILD_ID_MAX + 1], name[64];
+    const char *online =
+        s->shared.places.debuginfod ? "; debuginfod had none" : "; or --debuginfod";
+    module_short_name(src->m, name, sizeof(name));
+    module_build_id_hex(src->m, hex, sizeof(hex));
+    if (src->debug_rc == -EBADMSG)
         snprintf(buf, buf_bytes,
-                 "%s: its debug file below %s is of another build or damaged (build-id %s)", have,
-                 s->debug_dir, hex);
+                 "%s: its debug file below %s is of another build or damaged (build-id %s)", lacks,
+                 s->debug_dir, hex[0] ? hex : "none");
+    else if (!strcmp(name, "libc.so.6"))
+        snprintf(buf, buf_bytes,
+                 "%s: install libc6-dbg (Debian), glibc-debuginfo (others) (build-id %s%s)", lacks,
+                 hex, online);
+    else if (hex[0])
+        snprintf(buf, buf_bytes,
+                 "%s: install its debug symbols (Debian: the package's -dbgsym or -dbg; build-id "
+                 "%s%s)",
+                 lacks, hex, online);
     else
-        snprintf(buf, buf_bytes, "%s: install the package with its debug symbols (build-id %s)",
-                 have, hex);
+        snprintf(buf, buf_bytes, "%s: it is stripped and has no build-id; build it unstripped",
+                 lacks);
 }
 
 void symbols_advice(struct symbols *s, struct module *m, char *buf, size_t buf_bytes)
 {
-    struct names *names = names_of(s, m);
+    struct sources *src = sources_of(s, m);
     if (buf_bytes)
         buf[0] = '\0';
     if (!m->n_loads || m->trouble[0]) {
@@ -265,8 +329,12 @@ void symbols_advice(struct symbols *s, struct module *m, char *buf, size_t buf_b
     /* The kernel's own page: no package has its symbols. */
     if (!strcmp(m->path, "[vdso]"))
         return;
-    for (int source = 0; source < SOURCE_PLT; source++)
-        if (table_of(s, names, (enum source)source) && source != SOURCE_DYNSYM)
-            return;
-    advise_debug_file(s, names, buf, buf_bytes);
+    const char *lacks = lacking(s, src);
+    if (lacks)
+        advise_debug_file(s, src, lacks, buf, buf_bytes);
+    else if (src->alt_rc < 0)
+        snprintf(buf, buf_bytes,
+                 "some inlined functions have no names: what dwz moved out of its debug file was "
+                 "not found below %s",
+                 s->debug_dir);
 }

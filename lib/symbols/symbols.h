@@ -11,9 +11,10 @@
 
 /*
  * Addresses become names, after the sampling. Sources for a module, the first that has a symbol at
- * the address wins: .symtab of the mapped file, .symtab of its separate debug file by build-id
- * (DEBUG_DIR/.build-id/ab/cdef.debug), .dynsym of the mapped file, its procedure linkage table
- * ("malloc@plt"; "[plt]" for an entry that no relocation names).
+ * the address wins: .symtab of the mapped file, .symtab of its separate debug file (where that is
+ * looked for: symbols/debug_file.h), the small .symtab in its .gnu_debugdata, .dynsym of the mapped
+ * file, its procedure linkage table ("malloc@plt"; "[plt]" for an entry that no relocation names).
+ * Inlined functions and lines come from the DWARF of the mapped file or of its debug file.
  * Each is read when first needed; names are read from the file one by one. For one thread.
  */
 
@@ -24,6 +25,13 @@ struct symbols_options {
         demangle;          /* full: with return and template types as libiberty's DMGL_VERBOSE-less
                               default with parameters; simple: without parameters; none: as linked */
     const char *debug_dir; /* NULL: /usr/lib/debug; copied */
+    bool tables_only;      /* neither lines nor inlined functions: no DWARF is read */
+    bool debuginfod;       /* servers of $DEBUGINFOD_URLS may be asked, which takes its time */
+    /* Opens a path as the target of m sees it, below its root: O_RDONLY, O_NONBLOCK, no symbolic
+     * links that lead elsewhere. symbols closes the file; negative where it can't be
+     * had. NULL: debug files are looked for in our own root only. */
+    int (*open_in_target)(void *arg, const struct module *m, const char *path);
+    void *open_arg; /* borrowed */
 };
 
 /* The modules that it is asked about must outlive it. */
@@ -73,6 +81,9 @@ const char *symbols_demangle(struct symbols *s, const char *linkage_name);
 /* What limits took: symbol tables that were not read to their end (4 M functions of all modules
  * together), and how often a name was too much and reads "[other]" (64 MiB of them). */
 uint64_t symbols_tables_cut(const struct symbols *s);
+/* How often an address got no lines, or not all, because its debug information was too much: 320
+ * MiB in memory, 50 M entries looked at for one address. */
+uint64_t symbols_lines_cut(const struct symbols *s);
 uint64_t symbols_names_folded(const struct symbols *s);
 
 /* Of the module's name sources, for "what would name the unnamed": "" where all is well, else one

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "symbols/sections.h"
 #include "target/module.h"
+#include "target/sections.h"
 
 /*
  * The functions of one symbol table, sorted by vaddr. 24 bytes for each; names stay in the file

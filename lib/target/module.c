@@ -326,14 +326,19 @@ struct module *modules_other(struct modules *t)
     return m;
 }
 
-void module_build_id_hex(const struct module *m, char *buf, size_t buf_bytes)
+void module_hex(const uint8_t *bytes, size_t n, char *buf, size_t buf_bytes)
 {
     static const char hex[] = "0123456789abcdef";
-    size_t n = 0;
-    for (size_t i = 0; i < m->build_id_bytes && n + 3 <= buf_bytes; i++) {
-        buf[n++] = hex[m->build_id[i] >> 4];
-        buf[n++] = hex[m->build_id[i] & 15];
+    size_t at = 0;
+    for (size_t i = 0; i < n && at + 3 <= buf_bytes; i++) {
+        buf[at++] = hex[bytes[i] >> 4];
+        buf[at++] = hex[bytes[i] & 15];
     }
     if (buf_bytes)
-        buf[n] = '\0';
+        buf[at] = '\0';
+}
+
+void module_build_id_hex(const struct module *m, char *buf, size_t buf_bytes)
+{
+    module_hex(m->build_id, m->build_id_bytes, buf, buf_bytes);
 }

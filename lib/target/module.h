@@ -74,6 +74,9 @@ int module_read_headers(struct module *m);
 /* Basename of the path, for display; "(deleted)" is cut off. Borrowed into buf. */
 const char *module_short_name(const struct module *m, char *buf, size_t buf_bytes);
 
+/* "ab12": lower case, cut to what buf holds. */
+void module_hex(const uint8_t *bytes, size_t n, char *buf, size_t buf_bytes);
+
 /* "" where it has none; else lower case, as the debug files' names have it. */
 void module_build_id_hex(const struct module *m, char *buf, size_t buf_bytes);
 

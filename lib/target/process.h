@@ -64,6 +64,16 @@ int process_map(struct process *p, struct modules *modules, uint64_t addr);
 int process_query_memory(const struct process *p, uint64_t addr, uint64_t *ret_start,
                          uint64_t *ret_end, bool *ret_anonymous);
 
+/* What lies at an address. */
+struct memory_region {
+    uint64_t start, end;
+    uint64_t dev, ino; /* 0, 0: no file */
+    bool readable, shared;
+};
+
+/* As process_query_memory(), and which file's memory it is. */
+int process_query_region(const struct process *p, uint64_t addr, struct memory_region *ret);
+
 /* Compares the kept mappings with the kernel's and forgets them all where one has changed; true
  * where that one was a module's, so that whoever caches by address must forget too. */
 bool process_check_mappings(struct process *p);

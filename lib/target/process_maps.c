@@ -42,30 +42,47 @@ static int query(const struct process *p, uint64_t addr, char *name, uint32_t na
 }
 
 /* Before Linux 6.11: what /proc/PID/maps said when it was last read. */
-static int known_memory(const struct process *p, uint64_t addr, uint64_t *ret_start,
-                        uint64_t *ret_end, bool *ret_anonymous)
+static int known_region(const struct process *p, uint64_t addr, struct memory_region *ret)
 {
     const struct mapping *m = mappings_find(&p->maps, addr);
     if (!m)
         return -ENODATA;
-    *ret_start = m->start;
-    *ret_end = m->end;
-    *ret_anonymous = !m->ino && (m->prot & PROT_READ);
+    *ret = (struct memory_region){.start = m->start,
+                                  .end = m->end,
+                                  .dev = m->dev,
+                                  .ino = m->ino,
+                                  .readable = (m->prot & PROT_READ) != 0,
+                                  .shared = m->shared};
+    return 0;
+}
+
+int process_query_region(const struct process *p, uint64_t addr, struct memory_region *ret)
+{
+    struct procmap_query q;
+    int rc = query(p, addr, NULL, 0, &q);
+    if (rc == -ENOSYS)
+        return known_region(p, addr, ret);
+    if (rc < 0)
+        return rc;
+    *ret = (struct memory_region){.start = q.vma_start,
+                                  .end = q.vma_end,
+                                  .dev = makedev(q.dev_major, q.dev_minor),
+                                  .ino = q.inode,
+                                  .readable = (q.vma_flags & VMA_READABLE) != 0,
+                                  .shared = (q.vma_flags & VMA_SHARED) != 0};
     return 0;
 }
 
 int process_query_memory(const struct process *p, uint64_t addr, uint64_t *ret_start,
                          uint64_t *ret_end, bool *ret_anonymous)
 {
-    struct procmap_query q;
-    int rc = query(p, addr, NULL, 0, &q);
-    if (rc == -ENOSYS)
-        return known_memory(p, addr, ret_start, ret_end, ret_anonymous);
+    struct memory_region region;
+    int rc = process_query_region(p, addr, &region);
     if (rc < 0)
         return rc;
-    *ret_start = q.vma_start;
-    *ret_end = q.vma_end;
-    *ret_anonymous = q.inode == 0 && (q.vma_flags & VMA_READABLE);
+    *ret_start = region.start;
+    *ret_end = region.end;
+    *ret_anonymous = !region.ino && region.readable;
     return 0;
 }
 

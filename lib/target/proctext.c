@@ -148,9 +148,12 @@ int proctext_syscall(const char *text, size_t bytes, struct proc_where *ret)
         p += 3;
     else if (!parse_number_at(&p, end, 10, &nr) || nr > INT32_MAX)
         return -EBADMSG;
-    for (int i = 0; i < 6 && !none; i++)
+    for (int i = 0; i < 6 && !none; i++) {
         if (!hex_field(&p, end, &arg))
             return -EBADMSG;
+        if (i == 0)
+            w.arg = arg;
+    }
     if (!hex_field(&p, end, &w.sp) || !hex_field(&p, end, &w.pc))
         return -EBADMSG;
     w.syscall = none ? -1 : (int64_t)nr;

@@ -49,6 +49,7 @@ int proctext_schedstat(const char *text, size_t bytes, struct proc_run *ret);
 struct proc_where {
     bool running;    /* nothing else is known then */
     int64_t syscall; /* -1: blocked, but in no system call */
+    uint64_t arg;    /* the call's first argument */
     uint64_t sp, pc;
 };
 int proctext_syscall(const char *text, size_t bytes, struct proc_where *ret);

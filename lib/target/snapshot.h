@@ -45,20 +45,35 @@ enum thread_state {
 enum snapshot_source { SOURCE_ASLEEP, SOURCE_STOPPED };
 
 enum {
-    SNAPSHOT_RED_ZONE_BYTES = 128,         /* psABI: below RSP, may be used by leaf functions */
-    SNAPSHOT_STACK_MAX_BYTES = 1024 * 1024 /* no more is ever copied */
+    SNAPSHOT_RED_ZONE_BYTES = 128,          /* psABI: below RSP, may be used by leaf functions */
+    SNAPSHOT_STACK_MAX_BYTES = 1024 * 1024, /* no more is ever copied */
+    SNAPSHOT_PIECES_MAX = 64,
+    SNAPSHOT_PIECES_BYTES = 256 * 1024,
+    SNAPSHOT_BUF_BYTES = SNAPSHOT_STACK_MAX_BYTES + SNAPSHOT_PIECES_BYTES,
+};
+
+/* Other memory of the same moment, for whoever asked for it before. */
+struct snapshot_piece {
+    uint64_t addr;
+    size_t bytes;
+    const uint8_t *data; /* borrowed, as the stack */
 };
 
 struct snapshot {
     pid_t pid, tid;
+    uint64_t taken_ns; /* CLOCK_MONOTONIC; 0 where it was saved */
     enum thread_state state;
     enum snapshot_source source;
-    int64_t syscall; /* number of the system call that it is in; -1 none */
+    int64_t syscall;      /* number of the system call that it is in; -1 none */
+    uint64_t syscall_arg; /* its first argument */
     struct regs regs;
     uint64_t stack_addr;  /* of the first byte: RSP less the red zone, or 0 */
     size_t stack_bytes;   /* may be 0 */
     const uint8_t *stack; /* borrowed from whoever captured or loaded it */
     bool stack_cut;       /* the mapping has more bytes above than were copied */
+    struct snapshot_piece pieces[SNAPSHOT_PIECES_MAX];
+    size_t n_pieces;
+    bool pieces_cut; /* a limit left some out */
 };
 
 #endif

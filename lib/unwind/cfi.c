@@ -1,55 +1,68 @@
 /* SPDX-License-Identifier: MIT */
 #include "unwind/cfi.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/map.h"
 #include "base/mem.h"
-#include "target/snapshot.h"
-#include "unwind/cfi_reader.h"
-#include "unwind/cfi_vet.h"
+#include "target/sections.h"
+#include "unwind/debug_frame.h"
 
 enum {
-    ENTRY_BYTES_MAX = 1024 * 1024,             /* of one FDE or CIE */
     EH_FRAME_BYTES_MAX = 256 * 1024 * 1024,    /* of a section that we index ourselves */
+    INDEX_CIE_BYTES_MAX = 16 * 1024 * 1024,    /* interpreted on the way */
     INDEX_MAX = 4 * 1024 * 1024,               /* FDEs in it */
+    HDR_HEAD_BYTES = 20,                       /* of .eh_frame_hdr, all before the table */
     TABLE_ENCODING = ENC_DATAREL | ENC_SDATA4, /* the one that linkers write */
-    TABLE_ENTRY_BYTES = 8,
-    SECTIONS_MAX = 4096
+    TABLE_ENTRY_BYTES = 8
 };
+
+static const uint64_t nowhere = UINT64_MAX;
 
 struct index_entry {
     uint64_t start; /* vaddr of code */
-    uint64_t fde;   /* vaddr */
+    uint64_t fde;   /* where the FDE is, as struct section has it */
 };
 
-/* Where one module's FDEs are found: in the linker's table, or in an index of our own. */
-struct source {
-    uint64_t table, table_n;   /* vaddr of the binary search table in .eh_frame_hdr, entries */
-    struct index_entry *index; /* owned, sorted */
+/* FDEs sorted by the code they cover: an index of our own. */
+struct index {
+    struct index_entry *entries; /* owned */
     size_t n, cap;
+};
+
+/* Bytes of one entry of .eh_frame. */
+struct buffer {
+    uint8_t *bytes; /* owned */
+    size_t cap;
+};
+
+/* One module's .eh_frame or .debug_frame. Places in it are a vaddr in the first, an offset in the
+ * second, which is no part of any segment. */
+struct section {
+    enum cfi_form form;
+    uint8_t *bytes; /* .debug_frame: owned */
+    size_t n_bytes;
+    struct index index;
+    uint64_t table, table_n; /* vaddr of the linker's search table in .eh_frame_hdr, entries */
+    uint64_t cie_at;         /* place of the CIE read last, or nowhere */
+    struct cfi_cie cie;
+    struct buffer cie_bytes;
+};
+
+struct source {
+    struct section eh_frame, debug_frame;
+    bool debug_frame_read;
 };
 
 struct cfi {
-    struct pages *pages; /* borrowed */
-    struct map sources;  /* module -> place in items */
-    struct source *items;
+    struct pages *pages;   /* borrowed */
+    struct map sources;    /* module -> place in items */
+    struct source **items; /* owned */
     size_t n, cap;
-};
-
-/* A CIE or FDE between its length field and the next one. */
-struct entry {
-    struct cfi_reader body; /* stands behind the id */
-    uint64_t cie;           /* vaddr of the FDE's CIE; 0: this is a CIE */
-};
-
-struct cie {
-    unsigned pointer_encoding, lsda_encoding;
-    bool sized, signal_frame;
-    struct cfi_vet vet;
+    struct buffer fde_bytes;
+    uint64_t spent;
 };
 
 struct cfi *cfi_new(struct pages *pages)
@@ -59,13 +72,22 @@ struct cfi *cfi_new(struct pages *pages)
     return c;
 }
 
+static void section_release(struct section *s)
+{
+    free(s->bytes);
+    free(s->index.entries);
+    free(s->cie_bytes.bytes);
+}
+
 void cfi_forget(struct cfi *c)
 {
-    for (size_t i = 0; i < c->n; i++)
-        free(c->items[i].index);
+    for (size_t i = 0; i < c->n; i++) {
+        section_release(&c->items[i]->eh_frame);
+        section_release(&c->items[i]->debug_frame);
+        free(c->items[i]);
+    }
     c->n = 0;
     map_release(&c->sources);
-    c->sources = (struct map){0};
 }
 
 void cfi_free(struct cfi *c)
@@ -74,121 +96,66 @@ void cfi_free(struct cfi *c)
         return;
     cfi_forget(c);
     free(c->items);
+    free(c->fde_bytes.bytes);
     free(c);
 }
 
-static struct cfi_reader reader_at(struct pages *pages, struct module *m, uint64_t at,
-                                   uint64_t bytes)
+static bool eh_frame_entry(struct cfi *c, struct module *m, uint64_t at, struct buffer *buf,
+                           struct cfi_entry *ret_entry)
 {
-    uint64_t end;
-    bool bad = __builtin_add_overflow(at, bytes, &end);
-    return (struct cfi_reader){.pages = pages, .module = m, .at = at, .end = end, .bad = bad};
-}
-
-/*
- * False at the terminator (length 0) and on anything malformed, the 64-bit format included: no x86
- * compiler writes it, and readers disagree on the width of its CIE pointer.
- */
-static bool entry_read(struct pages *pages, struct module *m, uint64_t at, struct entry *ret_entry)
-{
-    struct cfi_reader r = reader_at(pages, m, at, 8);
-    uint64_t bytes = cfi_read_uint(&r, 4), id_at = r.at, id = cfi_read_uint(&r, 4);
-    if (r.bad || bytes < 4 || bytes > ENTRY_BYTES_MAX || id > id_at)
+    uint32_t bytes;
+    if (pages_read_vaddr(c->pages, m, &bytes, sizeof(bytes), at) < 0 || bytes > CFI_ENTRY_BYTES_MAX)
         return false;
-    ret_entry->body = reader_at(pages, m, id_at + 4, bytes - 4);
-    ret_entry->cie = id ? id_at - id : 0;
-    return !ret_entry->body.bad;
+    size_t all = sizeof(bytes) + bytes;
+    buf->bytes = mem_grow(buf->bytes, &buf->cap, all, 1);
+    struct cfi_reader r = {.bytes = buf->bytes, .vaddr = at, .end = all};
+    return pages_read_vaddr(c->pages, m, buf->bytes, all, at) == 0 &&
+           cfi_entry_open(r, CFI_EH_FRAME, ret_entry);
 }
 
-/* "zPLR": libunwind looks at four characters only, and needs to understand each of them. */
-static bool augmentation_read(struct cfi_reader *r, char *aug, size_t aug_bytes)
+static bool entry_read(struct cfi *c, struct module *m, const struct section *s, uint64_t at,
+                       struct buffer *buf, struct cfi_entry *ret_entry)
 {
-    for (size_t i = 0; i < aug_bytes; i++) {
-        aug[i] = (char)cfi_read_uint(r, 1);
-        if (!aug[i])
-            return !r->bad && (!i || aug[0] == 'z');
-    }
-    return false;
+    if (s->form == CFI_EH_FRAME)
+        return eh_frame_entry(c, m, at, buf, ret_entry);
+    struct cfi_reader r = {.bytes = s->bytes, .at = at, .end = s->n_bytes};
+    return at < s->n_bytes && cfi_entry_open(r, CFI_DEBUG_FRAME, ret_entry);
 }
 
-static bool augmentation_apply(struct cfi_reader *r, const char *aug, struct cie *cie)
+/* Its FDEs mostly share one CIE. NULL: malformed. */
+static const struct cfi_cie *cie_get(struct cfi *c, struct module *m, struct section *s,
+                                     uint64_t at)
 {
-    for (; *aug; aug++) {
-        if (*aug == 'R')
-            cie->pointer_encoding = (unsigned)cfi_read_uint(r, 1);
-        else if (*aug == 'L')
-            cie->lsda_encoding = (unsigned)cfi_read_uint(r, 1);
-        else if (*aug == 'P')
-            (void)cfi_read_pointer(r, (unsigned)cfi_read_uint(r, 1) & ~(unsigned)ENC_INDIRECT);
-        else if (*aug == 'S')
-            cie->signal_frame = true;
-        else
-            return false;
-    }
-    return !r->bad && !(cie->pointer_encoding & ENC_INDIRECT);
+    struct cfi_entry e;
+    if (s->cie_at == at)
+        return &s->cie;
+    s->cie_at = nowhere;
+    if (!entry_read(c, m, s, at, &s->cie_bytes, &e))
+        return NULL;
+    c->spent += e.body.end - e.body.at;
+    if (cfi_cie_read(&e, s->form, &s->cie) < 0)
+        return NULL;
+    s->cie_at = at;
+    return &s->cie;
 }
 
-static bool cie_read(struct pages *pages, struct module *m, uint64_t at, struct cie *ret_cie)
-{
-    struct entry e;
-    struct cie cie = {.pointer_encoding = ENC_PTR, .lsda_encoding = ENC_OMIT};
-    char aug[5];
-    if (!entry_read(pages, m, at, &e) || e.cie)
-        return false;
-    struct cfi_reader *r = &e.body;
-    uint64_t version = cfi_read_uint(r, 1);
-    if ((version != 1 && version != 3) || !augmentation_read(r, aug, sizeof(aug)))
-        return false;
-    cfi_skip_leb(r); /* code alignment */
-    cfi_skip_leb(r); /* data alignment */
-    uint64_t return_column = version == 1 ? cfi_read_uint(r, 1) : cfi_read_uleb(r);
-    cie.sized = aug[0] == 'z';
-    if (cie.sized) {
-        uint64_t bytes = cfi_read_uleb(r), from = r->at;
-        if (!augmentation_apply(r, aug + 1, &cie) || r->at - from != bytes)
-            return false;
-    }
-    cie.vet.pointer_encoding = cie.pointer_encoding;
-    if (r->bad || return_column != DWREG_RIP || !cfi_vet_program(r, &cie.vet))
-        return false;
-    *ret_cie = cie;
-    return true;
-}
-
-/* The code that an FDE covers. Leaves the reader behind the range. */
-static bool range_read(struct entry *e, const struct cie *cie, uint64_t *ret_start,
-                       uint64_t *ret_end)
-{
-    uint64_t start = cfi_read_pointer(&e->body, cie->pointer_encoding);
-    uint64_t bytes = cfi_read_pointer(&e->body, cie->pointer_encoding & ENC_FORMAT_MASK);
-    *ret_start = start;
-    return !e->body.bad && !__builtin_add_overflow(start, bytes, ret_end);
-}
-
-static bool fde_program_vetted(struct cfi_reader *r, const struct cie *cie)
-{
-    if (cie->sized)
-        cfi_skip(r, cfi_read_uleb(r));
-    else if (cie->lsda_encoding != ENC_OMIT)
-        return false;
-    struct cfi_vet vet = cie->vet;
-    return cfi_vet_program(r, &vet) && vet.cfa_defined;
-}
-
-static int fde_read(struct cfi *c, struct module *m, uint64_t at, uint64_t vaddr,
+static int fde_read(struct cfi *c, struct module *m, struct section *s, uint64_t at, uint64_t vaddr,
                     struct cfi_fde *ret_fde)
 {
-    struct entry e;
-    struct cie cie;
-    struct cfi_fde fde = {.vaddr = at};
-    if (!entry_read(c->pages, m, at, &e) || !e.cie || !cie_read(c->pages, m, e.cie, &cie) ||
-        !range_read(&e, &cie, &fde.start, &fde.end))
+    struct cfi_entry e;
+    struct cfi_fde fde = {0};
+    if (!entry_read(c, m, s, at, &c->fde_bytes, &e) || e.is_cie)
+        return -EBADMSG;
+    fde.cie = cie_get(c, m, s, e.cie);
+    if (!fde.cie || !cfi_fde_range(&e, fde.cie, &fde.start, &fde.end))
         return -EBADMSG;
     if (vaddr < fde.start || vaddr >= fde.end)
         return -ENODATA;
-    if (!fde_program_vetted(&e.body, &cie))
+    if (!cfi_fde_program(&e, fde.cie))
         return -EBADMSG;
-    fde.signal_frame = cie.signal_frame;
+    c->spent += e.body.end - e.body.at;
+    fde.program = e.body;
+    fde.signal_frame = fde.cie->signal_frame;
     *ret_fde = fde;
     return 0;
 }
@@ -199,29 +166,37 @@ static int by_start(const void *a, const void *b)
     return (x->start > y->start) - (x->start < y->start);
 }
 
-/* Indexes the FDEs between two vaddrs, or up to the terminator or the first malformed entry. */
-static void index_build(struct source *s, struct pages *pages, struct module *m, uint64_t at,
+static void index_add(struct cfi *c, struct module *m, struct section *s, struct cfi_entry *e,
+                      uint64_t at)
+{
+    struct index_entry x = {.fde = at};
+    uint64_t code_end;
+    const struct cfi_cie *cie = e->is_cie ? NULL : cie_get(c, m, s, e->cie);
+    /* linkers leave a start of 0 to code that they dropped */
+    if (!cie || !cfi_fde_range(e, cie, &x.start, &code_end) || !x.start)
+        return;
+    struct index *i = &s->index;
+    i->entries = mem_grow(i->entries, &i->cap, i->n + 1, sizeof(*i->entries));
+    i->entries[i->n++] = x;
+}
+
+/* Indexes the FDEs between two places, or up to the terminator or the first malformed entry. */
+static void index_build(struct cfi *c, struct module *m, struct section *s, uint64_t at,
                         uint64_t bytes)
 {
-    struct entry e;
-    struct cie cie;
-    uint64_t cie_at = 0, end;
+    struct cfi_entry e;
+    uint64_t end, spent = c->spent;
     if (bytes > EH_FRAME_BYTES_MAX || __builtin_add_overflow(at, bytes, &end))
         return;
-    while (at < end && s->n < INDEX_MAX && entry_read(pages, m, at, &e)) {
-        at = e.body.end;
-        if (!e.cie || (e.cie != cie_at && !cie_read(pages, m, e.cie, &cie)))
-            continue;
-        cie_at = e.cie;
-        struct index_entry x = {.fde = e.body.at - 8};
-        uint64_t code_end;
-        if (!range_read(&e, &cie, &x.start, &code_end) || !x.start)
-            continue;
-        s->index = mem_grow(s->index, &s->cap, s->n + 1, sizeof(*s->index));
-        s->index[s->n++] = x;
+    while (at < end && s->index.n < INDEX_MAX && c->spent - spent < INDEX_CIE_BYTES_MAX &&
+           entry_read(c, m, s, at, &c->fde_bytes, &e)) {
+        uint64_t next = e.body.vaddr + e.body.end;
+        index_add(c, m, s, &e, at);
+        at = next;
     }
-    if (s->n)
-        qsort(s->index, s->n, sizeof(*s->index), by_start);
+    c->spent = spent; /* once for each module: no walk's fault */
+    if (s->index.n)
+        qsort(s->index.entries, s->index.n, sizeof(*s->index.entries), by_start);
 }
 
 /* How many bytes of the file follow in the segment. */
@@ -236,9 +211,14 @@ static uint64_t segment_rest(const struct module *m, uint64_t vaddr)
 }
 
 /* .eh_frame_hdr (LSB 5.0 Core, 10.6.2) */
-static void source_from_hdr(struct source *s, struct pages *pages, struct module *m)
+static void eh_frame_from_hdr(struct cfi *c, struct module *m, struct section *s)
 {
-    struct cfi_reader r = reader_at(pages, m, m->eh_frame_hdr_vaddr, m->eh_frame_hdr_bytes);
+    uint8_t head[HDR_HEAD_BYTES];
+    uint64_t at = m->eh_frame_hdr_vaddr, all = m->eh_frame_hdr_bytes;
+    struct cfi_reader r = {.bytes = head, .vaddr = at};
+    r.end = all < sizeof(head) ? all : sizeof(head);
+    if (pages_read_vaddr(c->pages, m, head, r.end, at) < 0)
+        return;
     uint64_t version = cfi_read_uint(&r, 1);
     unsigned frame_encoding = (unsigned)cfi_read_uint(&r, 1);
     unsigned count_encoding = (unsigned)cfi_read_uint(&r, 1);
@@ -248,61 +228,51 @@ static void source_from_hdr(struct source *s, struct pages *pages, struct module
         return;
     uint64_t count = count_encoding == ENC_OMIT ? 0 : cfi_read_pointer(&r, count_encoding);
     if (r.bad || !count || table_encoding != TABLE_ENCODING) {
-        index_build(s, pages, m, frame, segment_rest(m, frame));
+        index_build(c, m, s, frame, segment_rest(m, frame));
         return;
     }
-    uint64_t room = (r.end - r.at) / TABLE_ENTRY_BYTES;
-    s->table = r.at;
+    uint64_t room = (all - r.at) / TABLE_ENTRY_BYTES;
+    s->table = at + r.at;
     s->table_n = count < room ? count : room;
 }
 
-static bool is_eh_frame(struct module *m, const Elf64_Shdr *names, const Elf64_Shdr *section)
-{
-    static const char wanted[] = ".eh_frame";
-    char name[sizeof(wanted)];
-    return (section->sh_flags & SHF_ALLOC) && section->sh_type != SHT_NOBITS &&
-           section->sh_name <= names->sh_size &&
-           names->sh_offset <= UINT64_MAX - section->sh_name &&
-           module_read(m, name, sizeof(name), names->sh_offset + section->sh_name) == 0 &&
-           !memcmp(name, wanted, sizeof(wanted));
-}
-
 /* Without a PT_GNU_EH_FRAME only the section headers tell where .eh_frame is. */
-static void source_from_sections(struct source *s, struct pages *pages, struct module *m)
+static void eh_frame_from_sections(struct cfi *c, struct module *m, struct section *s)
 {
-    Elf64_Ehdr e;
-    if (module_read(m, &e, sizeof(e), 0) < 0 || e.e_shentsize != sizeof(Elf64_Shdr) || !e.e_shnum ||
-        e.e_shnum > SECTIONS_MAX || e.e_shstrndx >= e.e_shnum)
+    struct sections sections;
+    if (sections_read(&sections, m) < 0)
         return;
-    size_t bytes = e.e_shnum * sizeof(Elf64_Shdr);
-    OX_FREE Elf64_Shdr *sh = mem_alloc(bytes);
-    if (module_read(m, sh, bytes, e.e_shoff) < 0)
-        return;
-    for (size_t i = 0; i < e.e_shnum; i++)
-        if (is_eh_frame(m, &sh[e.e_shstrndx], &sh[i])) {
-            index_build(s, pages, m, sh[i].sh_addr, sh[i].sh_size);
-            return;
-        }
+    for (size_t i = 0; i < sections.n; i++) {
+        const Elf64_Shdr *h = &sections.items[i];
+        if (!(h->sh_flags & SHF_ALLOC) || h->sh_type == SHT_NOBITS ||
+            !sections_named(&sections, m, h, ".eh_frame"))
+            continue;
+        index_build(c, m, s, h->sh_addr, h->sh_size);
+        break;
+    }
+    sections_release(&sections);
 }
 
 static struct source *source_get(struct cfi *c, struct module *m)
 {
     const uint64_t *place = map_find(&c->sources, (uintptr_t)m, 0);
     if (place)
-        return &c->items[*place];
-    struct source s = {0};
+        return c->items[*place];
+    struct source *s = mem_alloc(sizeof(*s));
+    s->eh_frame = (struct section){.form = CFI_EH_FRAME, .cie_at = nowhere};
+    s->debug_frame = (struct section){.form = CFI_DEBUG_FRAME, .cie_at = nowhere};
     if (m->eh_frame_hdr_bytes)
-        source_from_hdr(&s, c->pages, m);
+        eh_frame_from_hdr(c, m, &s->eh_frame);
     else if (m->n_loads)
-        source_from_sections(&s, c->pages, m);
+        eh_frame_from_sections(c, m, &s->eh_frame);
     map_put(&c->sources, (uintptr_t)m, 0, c->n);
     c->items = mem_grow(c->items, &c->cap, c->n + 1, sizeof(*c->items));
-    c->items[c->n] = s;
-    return &c->items[c->n++];
+    c->items[c->n++] = s;
+    return s;
 }
 
 /* Entries are pairs of code and FDE, relative to the start of .eh_frame_hdr. */
-static bool table_entry(struct cfi *c, struct module *m, const struct source *s, uint64_t i,
+static bool table_entry(struct cfi *c, struct module *m, const struct section *s, uint64_t i,
                         struct index_entry *ret_entry)
 {
     int32_t pair[2];
@@ -313,17 +283,17 @@ static bool table_entry(struct cfi *c, struct module *m, const struct source *s,
     return true;
 }
 
-/* The last FDE that starts at or before vaddr; 0: none. */
-static uint64_t fde_search(struct cfi *c, struct module *m, const struct source *s, uint64_t vaddr)
+/* The place of the last FDE that starts at or before vaddr, or nowhere. */
+static uint64_t fde_search(struct cfi *c, struct module *m, const struct section *s, uint64_t vaddr)
 {
-    uint64_t lo = 0, hi = s->index ? s->n : s->table_n, found = 0;
+    uint64_t lo = 0, hi = s->index.n ? s->index.n : s->table_n, found = nowhere;
     while (lo < hi) {
         uint64_t mid = lo + (hi - lo) / 2;
         struct index_entry e;
-        if (s->index)
-            e = s->index[mid];
+        if (s->index.n)
+            e = s->index.entries[mid];
         else if (!table_entry(c, m, s, mid, &e))
-            return 0;
+            return nowhere;
         if (e.start <= vaddr) {
             found = e.fde;
             lo = mid + 1;
@@ -334,8 +304,39 @@ static uint64_t fde_search(struct cfi *c, struct module *m, const struct source 
     return found;
 }
 
+static int find_in(struct cfi *c, struct module *m, struct section *s, uint64_t vaddr,
+                   struct cfi_fde *ret_fde)
+{
+    uint64_t at = fde_search(c, m, s, vaddr);
+    return at == nowhere ? -ENODATA : fde_read(c, m, s, at, vaddr, ret_fde);
+}
+
+static void debug_frame_load(struct cfi *c, struct module *m, struct source *s)
+{
+    if (s->debug_frame_read || !m->n_loads)
+        return;
+    s->debug_frame_read = true;
+    if (debug_frame_read(m, &s->debug_frame.bytes, &s->debug_frame.n_bytes) == 0)
+        index_build(c, m, &s->debug_frame, 0, s->debug_frame.n_bytes);
+}
+
 int cfi_find(struct cfi *c, struct module *m, uint64_t vaddr, struct cfi_fde *ret_fde)
 {
-    uint64_t at = fde_search(c, m, source_get(c, m), vaddr);
-    return at ? fde_read(c, m, at, vaddr, ret_fde) : -ENODATA;
+    struct source *s = source_get(c, m);
+    int rc = find_in(c, m, &s->eh_frame, vaddr, ret_fde);
+    if (rc != -ENODATA)
+        return rc;
+    debug_frame_load(c, m, s);
+    return find_in(c, m, &s->debug_frame, vaddr, ret_fde);
+}
+
+uint64_t cfi_spent(const struct cfi *c)
+{
+    return c->spent;
+}
+
+int cfi_fde_run(const struct cfi_fde *fde, cfi_visit *visit, void *arg)
+{
+    return cfi_run(fde->program, &fde->cie->terms, &fde->cie->initial, fde->start, fde->end, visit,
+                   arg);
 }

@@ -6,19 +6,21 @@
 #include <stdint.h>
 
 #include "target/module.h"
+#include "unwind/cfi_entry.h"
 #include "unwind/pages.h"
 
 /*
- * Finds the call frame information of an address, and vets it: libunwind 1.6.2 trusts what it
- * reads (a register number out of range is an access out of bounds, DW_OP_div can trap,
- * DW_OP_skip can loop for ever), so only what passed here may reach it.
+ * Finds the call frame information of an address: in .eh_frame, and where that has nothing for it,
+ * in .debug_frame.
  */
 struct cfi;
 
+/* Borrowed from the struct cfi: holds until its next call. */
 struct cfi_fde {
-    uint64_t vaddr;      /* of the FDE in .eh_frame */
     uint64_t start, end; /* vaddr of the code it describes, end excluded */
     bool signal_frame;   /* its caller was interrupted, it did not call */
+    struct cfi_reader program;
+    const struct cfi_cie *cie;
 };
 
 /* Borrows pages. */
@@ -28,5 +30,12 @@ void cfi_forget(struct cfi *c);
 
 /* 0; -ENODATA where none covers vaddr; -EBADMSG where it is malformed or beyond what we allow. */
 int cfi_find(struct cfi *c, struct module *m, uint64_t vaddr, struct cfi_fde *ret_fde);
+
+/* How many bytes of CIEs and FDEs the look-ups have handed out, all in all: what interpreting them
+ * costs. Never goes back. */
+uint64_t cfi_spent(const struct cfi *c);
+
+/* Interprets its program, as cfi_run(). */
+int cfi_fde_run(const struct cfi_fde *fde, cfi_visit *visit, void *arg);
 
 #endif

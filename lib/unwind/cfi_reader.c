@@ -1,26 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 #include "unwind/cfi_reader.h"
 
+#include <string.h>
+
 enum { LEB_BYTES_MAX = 10 };
+
+const uint8_t *cfi_skip(struct cfi_reader *r, uint64_t bytes)
+{
+    if (r->bad || r->at > r->end || bytes > r->end - r->at) {
+        r->bad = true;
+        return NULL;
+    }
+    const uint8_t *from = r->bytes + r->at;
+    r->at += bytes;
+    return from;
+}
 
 uint64_t cfi_read_uint(struct cfi_reader *r, unsigned bytes)
 {
     uint64_t v = 0;
-    if (r->bad || r->at > r->end || bytes > r->end - r->at ||
-        pages_read_vaddr(r->pages, r->module, &v, bytes, r->at) < 0) {
-        r->bad = true;
-        return 0;
-    }
-    r->at += bytes;
+    const uint8_t *from = cfi_skip(r, bytes);
+    if (from)
+        memcpy(&v, from, bytes);
     return v;
 }
 
-uint64_t cfi_read_uleb(struct cfi_reader *r)
+/* Bits beyond the 64th are dropped, as libunwind and libgcc do. */
+static uint64_t read_leb(struct cfi_reader *r, unsigned *ret_bits, bool *ret_negative)
 {
     uint64_t v = 0;
     for (unsigned i = 0; i < LEB_BYTES_MAX; i++) {
         uint64_t byte = cfi_read_uint(r, 1);
         v |= (byte & 0x7f) << (7 * i);
+        *ret_bits = 7 * (i + 1);
+        *ret_negative = byte & 0x40;
         if (!(byte & 0x80))
             return v;
     }
@@ -28,17 +41,21 @@ uint64_t cfi_read_uleb(struct cfi_reader *r)
     return 0;
 }
 
-void cfi_skip(struct cfi_reader *r, uint64_t bytes)
+uint64_t cfi_read_uleb(struct cfi_reader *r)
 {
-    if (r->bad || r->at > r->end || bytes > r->end - r->at)
-        r->bad = true;
-    else
-        r->at += bytes;
+    unsigned bits;
+    bool negative;
+    return read_leb(r, &bits, &negative);
 }
 
-void cfi_skip_leb(struct cfi_reader *r)
+int64_t cfi_read_sleb(struct cfi_reader *r)
 {
-    (void)cfi_read_uleb(r);
+    unsigned bits;
+    bool negative;
+    uint64_t v = read_leb(r, &bits, &negative);
+    if (negative && bits < 64)
+        v |= UINT64_MAX << bits;
+    return (int64_t)v;
 }
 
 static uint64_t sign_extend(uint64_t v, unsigned bytes)
@@ -51,7 +68,7 @@ uint64_t cfi_read_pointer(struct cfi_reader *r, unsigned encoding)
 {
     uint64_t base = 0, v = 0;
     if ((encoding & ENC_BASE_MASK) == ENC_PCREL)
-        base = r->at;
+        base = r->vaddr + r->at;
     else if ((encoding & ENC_BASE_MASK) != 0)
         r->bad = true;
     switch (encoding & ENC_FORMAT_MASK) {

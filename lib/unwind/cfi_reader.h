@@ -3,19 +3,17 @@
 #define UNWIND_CFI_READER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#include "target/module.h"
-#include "unwind/pages.h"
-
 /*
- * Reads a module's bytes in order. The first read that fails, or goes past the end, sets bad;
- * from then on every read gives 0.
+ * Reads bytes in order. The first read that goes past the end, or makes no sense, sets bad; from
+ * then on every read gives 0.
  */
 struct cfi_reader {
-    struct pages *pages;
-    struct module *module;
-    uint64_t at, end; /* vaddr */
+    const uint8_t *bytes; /* borrowed */
+    uint64_t vaddr;       /* of bytes[0]: pc-relative pointers count from there */
+    size_t at, end;       /* in bytes */
     bool bad;
 };
 
@@ -38,8 +36,10 @@ enum {
 
 uint64_t cfi_read_uint(struct cfi_reader *r, unsigned bytes);
 uint64_t cfi_read_uleb(struct cfi_reader *r);
-void cfi_skip(struct cfi_reader *r, uint64_t bytes);
-void cfi_skip_leb(struct cfi_reader *r);
+int64_t cfi_read_sleb(struct cfi_reader *r);
+
+/* The bytes skipped, or NULL where they are not all there. */
+const uint8_t *cfi_skip(struct cfi_reader *r, uint64_t bytes);
 
 /* Absolute and pc-relative pointers only; DW_EH_PE_indirect is not followed. */
 uint64_t cfi_read_pointer(struct cfi_reader *r, unsigned encoding);

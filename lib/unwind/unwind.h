@@ -14,13 +14,16 @@
 /* How a frame was found from the one below it (the leaf: from the registers). */
 enum frame_how {
     FRAME_LEAF,
-    FRAME_CFI,    /* DWARF call frame information, through libunwind */
+    FRAME_CFI,    /* DWARF call frame information, compiled to a row */
     FRAME_SIGNAL, /* a signal's trampoline, and the code that it interrupted: exact, like a leaf */
     FRAME_FRAME_POINTER, /* code without CFI, by the saved RBP */
+    FRAME_LIBUNWIND,     /* DWARF call frame information beyond what rows say, by libunwind */
+    FRAME_GO,            /* code without CFI, by the table that Go's runtime has of its frames */
 };
 
 struct frame {
     uint64_t addr;      /* FRAME_LEAF and FRAME_SIGNAL: the instruction; else the return address */
+    uint64_t sp;        /* stack pointer there: its C frame reaches up to that of its caller */
     enum frame_how how; /* names are looked up at addr - 1 for return addresses */
 };
 
@@ -47,7 +50,7 @@ struct stack {
         cut_bytes; /* STACK_CUT: how many bytes beyond the copy the next word lies, at least 8 */
 };
 
-/* One for each process; holds the cache of what libunwind has parsed. Not for several threads. */
+/* One for each process; holds its compiled call frame information. Not for several threads. */
 struct unwinder *unwinder_new(void);
 void unwinder_free(struct unwinder *u);
 

@@ -37,7 +37,8 @@ class Output(harness.Case):
 
     def test_suffix_decides(self):
         folder = self.folder()
-        for suffix, parse in (("tsv", parse_tsv), ("folded", parse_folded), ("txt", Report)):
+        for suffix, parse in (("tsv", parse_tsv), ("folded", parse_folded), ("txt", Report),
+                              ("html", lambda text: text.startswith("<!DOCTYPE html>"))):
             path = os.path.join(folder, f"report.{suffix}")
             self.assertEqual(self.sample_to("-o", path).code, 0)
             self.assertTrue(parse(self.read(path)), suffix)

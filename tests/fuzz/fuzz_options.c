@@ -42,6 +42,8 @@ static void check(const struct options *opt)
             abort();
     if (!(opt->report.min_percent >= 0 && opt->report.min_percent <= 100))
         abort();
+    if (opt->n_files && !opt->files[opt->n_files - 1])
+        abort();
     if ((opt->format && !report_find(opt->format)) || (opt->command && !opt->command[0]))
         abort();
 }
@@ -67,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         argv[argc++] = word;
     reset_getopt();
     said = 0;
-    bool good = options_parse(&opt, argc, argv, data[0] % 8);
+    bool good = options_parse(&opt, argc, argv, data[0] % 16);
     if (said != !good)
         abort();
     if (good)

@@ -9,8 +9,6 @@ import service
 class Go(service.Service):
     """a Go line server built here, its answers verified"""
 
-    has_cfi = False  # .debug_frame only, which is not mapped
-
     def prepare(self):
         environment = dict(os.environ, GOFLAGS="-mod=mod", GOPROXY="off", GO111MODULE="off",
                            GOCACHE=os.path.join(self.directory, "cache"),

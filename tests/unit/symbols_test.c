@@ -354,7 +354,8 @@ Test(symbols, advice_names_the_build_id)
     f.m->build_id_bytes = 2;
     symbols_advice(f.s, f.m, advice, sizeof(advice));
     cr_assert_str_eq(advice,
-                     "no symbols: install the package with its debug symbols (build-id ab12)");
+                     "no symbols: install its debug symbols (Debian: the package's -dbgsym or -dbg; "
+                     "build-id ab12; or --debuginfod)");
     teardown(&f);
 }
 

@@ -231,6 +231,69 @@ Test(unwind, through_a_signal_handler)
     release_shot(&signal_shot);
 }
 
+/* As a musl or Go program has it: no CFI tells that this is a signal's trampoline. */
+void restorer_without_cfi(void);
+__asm__(".text\n"
+        ".p2align 4\n"
+        "nop\n"
+        ".type restorer_without_cfi, @function\n"
+        "restorer_without_cfi:\n"
+        ".byte 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0\n" /* mov $15, %rax */
+        "syscall\n"
+        ".size restorer_without_cfi, . - restorer_without_cfi\n"
+        ".p2align 4\n");
+
+static void install_without_cfi(int sig)
+{
+    enum { WITH_RESTORER = 0x04000000 }; /* SA_RESTORER, which glibc keeps to itself */
+    struct {
+        void (*handler)(int);
+        unsigned long flags;
+        void (*restorer)(void);
+        uint64_t mask;
+    } action = {.handler = on_signal, .flags = WITH_RESTORER, .restorer = restorer_without_cfi};
+    cr_assert_eq(syscall(SYS_rt_sigaction, sig, &action, NULL, sizeof(action.mask)), 0);
+}
+
+Test(unwind, through_a_trampoline_that_only_its_code_tells)
+{
+    install_without_cfi(SIGUSR2);
+    interrupted(SIGUSR2);
+    struct stack stack = walk(&signal_shot.snap);
+    assert_like_oracle(&stack, &signal_shot);
+    cr_assert_eq(count_how(&stack, FRAME_SIGNAL), 2);
+    cr_assert_eq(stack.frames[2].addr, (uintptr_t)restorer_without_cfi);
+    release_shot(&signal_shot);
+}
+
+/* A CFA that no row can say: DW_CFA_def_cfa_expression, RSP + 16. */
+void call_by_expression(struct shot *s, void (*f)(struct shot *));
+__asm__(".text\n"
+        ".type call_by_expression, @function\n"
+        "call_by_expression:\n"
+        ".cfi_startproc\n"
+        "push %rbp\n"
+        ".cfi_escape 0x0f, 2, 0x77, 16\n"
+        "call *%rsi\n"
+        "pop %rbp\n"
+        ".cfi_def_cfa 7, 8\n"
+        "ret\n"
+        ".cfi_endproc\n"
+        ".size call_by_expression, . - call_by_expression\n");
+
+Test(unwind, an_expression_is_libunwind_s)
+{
+    struct shot s = {0};
+    call_by_expression(&s, take_shot);
+    __asm__ volatile("");
+    struct stack stack = walk(&s.snap);
+    assert_like_oracle(&stack, &s);
+    cr_assert_eq(stack.frames[1].how, FRAME_CFI);
+    cr_assert_eq(stack.frames[2].how, FRAME_LIBUNWIND);
+    cr_assert_eq(count_how(&stack, FRAME_LIBUNWIND), 1);
+    release_shot(&s);
+}
+
 Test(unwind, a_cut_stack_says_how_much_more_it_needs)
 {
     struct shot s = {0};

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CAPTURE_PLAN_H
+#define CAPTURE_PLAN_H
+
+#include "target/process.h"
+#include "target/snapshot.h"
+
+/*
+ * Memory to be copied in the same moment as a thread's stack: fixed ranges, and the records of
+ * linked lists. Records are copied by the page, so that neighbours come along. All is bounded by
+ * SNAPSHOT_PIECES_MAX and SNAPSHOT_PIECES_BYTES.
+ */
+struct copy_chain {
+    uint64_t head_addr; /* of the pointer to the first record */
+    uint32_t hop;       /* unless COPY_NO_HOP: that pointer leads to the true one, at this offset */
+    uint32_t next_off;  /* in a record, of the pointer to the next */
+    uint32_t record_bytes; /* at most COPY_RECORD_MAX_BYTES */
+};
+#define COPY_NO_HOP UINT32_MAX
+
+enum {
+    COPY_RANGES_MAX = 5,
+    COPY_CHAINS_MAX = 4,
+    COPY_RECORD_MAX_BYTES = 256,
+    COPY_RECORDS_MAX = 2048
+};
+
+struct copy_range {
+    uint64_t addr;
+    size_t bytes;
+};
+
+struct copy_plan {
+    struct copy_range ranges[COPY_RANGES_MAX];
+    size_t n_ranges;
+    struct copy_chain chains[COPY_CHAINS_MAX];
+    size_t n_chains;
+    /* Private mappings of this file are read too; other memory must be anonymous. 0: none. */
+    uint64_t file_dev, file_ino;
+};
+
+/*
+ * Fills the pieces of snap, whose stack has been copied already; buf holds SNAPSHOT_PIECES_BYTES.
+ * What can't be read is left out. No allocation: made for the time that a thread stands still.
+ */
+void plan_copy(const struct copy_plan *plan, const struct process *p, uint8_t *buf,
+               struct snapshot *snap);
+
+/* Copies from the stack and the pieces of a snapshot; false where they don't hold all of it. */
+bool plan_find(const struct snapshot *snap, void *dst, size_t bytes, uint64_t addr);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PYTHON_MEMORY_H
+#define PYTHON_MEMORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The interpreter's memory, wherever it comes from: copied with a stack, read from a process, saved
+ * in a file. read() gives all of the bytes or none: 0 or -EFAULT. Whatever they say is the target's
+ * choice.
+ */
+struct python_memory {
+    int (*read)(void *arg, void *dst, size_t bytes, uint64_t addr);
+    void *arg;
+};
+
+/* 0 or -EFAULT; also for addresses that no program of x86-64 can have. */
+int python_read(const struct python_memory *m, void *dst, size_t bytes, uint64_t addr);
+int python_read_u64(const struct python_memory *m, uint64_t addr, uint64_t *ret);
+
+/* Of bytes that were read as a whole. */
+uint64_t python_u64_at(const uint8_t *bytes, size_t off);
+uint32_t python_u32_at(const uint8_t *bytes, size_t off);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/memory.h"
+
+#include <errno.h>
+
+static bool holds(const struct memory_region *r, uint64_t addr, size_t bytes)
+{
+    return addr >= r->start && addr < r->end && bytes <= r->end - addr;
+}
+
+static bool may_read(struct live_memory *m, uint64_t addr, size_t bytes)
+{
+    struct memory_region region;
+    for (size_t i = 0; i < m->n_known; i++)
+        if (holds(&m->known[i], addr, bytes))
+            return true;
+    if (process_query_region(m->process, addr, &region) < 0 || !region.readable ||
+        !holds(&region, addr, bytes))
+        return false;
+    if (region.ino && (region.shared || region.ino != m->file_ino || region.dev != m->file_dev))
+        return false;
+    size_t room = sizeof(m->known) / sizeof(*m->known);
+    m->known[m->n_known < room ? m->n_known++ : addr / 4096 % room] = region;
+    return true;
+}
+
+static int read_live(void *arg, void *dst, size_t bytes, uint64_t addr)
+{
+    struct live_memory *m = arg;
+    if (m->snap && plan_find(m->snap, dst, bytes, addr))
+        return 0;
+    if (!may_read(m, addr, bytes) || process_read(m->process, dst, bytes, addr) != (ssize_t)bytes)
+        return -EFAULT;
+    return 0;
+}
+
+struct python_memory live_memory_reader(struct live_memory *m)
+{
+    return (struct python_memory){.read = read_live, .arg = m};
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+#include <asm/unistd.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "session/memory.h"
+
+struct python_work {
+    struct python_stack stack;
+    struct python_frame frames[PYTHON_STACK_MAX]; /* of all the thread's states */
+    size_t n;
+    struct native_frame native[UNWIND_FRAMES_MAX];
+    struct merged_frame merged[STACK_FRAMES_MAX];
+    uint32_t ids[STACK_FRAMES_MAX]; /* innermost first */
+};
+
+struct python_work *pystacks_new(void)
+{
+    return mem_alloc(sizeof(struct python_work));
+}
+
+static enum native_role role_of(const struct interpreter *py, const struct frame *f)
+{
+    uint64_t addr = f->how == FRAME_LEAF || f->how == FRAME_SIGNAL ? f->addr : f->addr - 1;
+    size_t low = 0, high = py->n_ranges;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (py->ranges[mid].start <= addr)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low && addr < py->ranges[low - 1].end ? py->ranges[low - 1].role : NATIVE_OTHER;
+}
+
+static const struct python_thread *listed(const struct interpreter *py, uint64_t addr)
+{
+    for (size_t i = 0; i < py->n_threads; i++)
+        if (py->threads[i].addr == addr)
+            return &py->threads[i];
+    return NULL;
+}
+
+/* Is what lies there still the thread state that it was? Freed ones become anything. */
+static bool is_same(const struct interpreter *py, const struct python_memory *m, uint64_t addr)
+{
+    const struct python_thread *known = listed(py, addr);
+    const struct python_layout *l = &py->runtime.layout;
+    uint64_t interp, pthread;
+    return known && python_read_u64(m, addr + l->thread_interp, &interp) == 0 &&
+           python_read_u64(m, addr + l->thread_id, &pthread) == 0 && interp == known->interp &&
+           pthread == known->pthread_addr;
+}
+
+static uint64_t group_addr(const struct python_frame *frames, size_t n, size_t from)
+{
+    for (size_t i = from; i < n; i++)
+        if (frames[i].last)
+            return frames[i].c_addr;
+    return 0;
+}
+
+static void take_group(struct python_frame *to, size_t *n, const struct python_frame *from,
+                       size_t n_from, size_t *i)
+{
+    bool last = false;
+    while (*i < n_from && !last && *n < PYTHON_STACK_MAX) {
+        last = from[*i].last;
+        to[(*n)++] = from[(*i)++];
+    }
+}
+
+/* Sub-interpreters take turns on one C stack: what lies lower on it was called later. */
+static void interleave(struct python_work *k)
+{
+    struct python_frame *both = mem_alloc(sizeof(k->frames));
+    size_t n = 0, a = 0, b = 0;
+    while ((a < k->n || b < k->stack.n) && n < PYTHON_STACK_MAX) {
+        uint64_t at_a = group_addr(k->frames, k->n, a);
+        uint64_t at_b = group_addr(k->stack.frames, k->stack.n, b);
+        if (b >= k->stack.n || (a < k->n && at_a <= at_b))
+            take_group(both, &n, k->frames, k->n, &a);
+        else
+            take_group(both, &n, k->stack.frames, k->stack.n, &b);
+    }
+    memcpy(k->frames, both, n * sizeof(*both));
+    k->n = n;
+    free(both);
+}
+
+/* False where a thread state is not what it was: the plan is to be made anew. */
+static bool walk_all(struct session *s, struct interpreter *py, const struct python_memory *m,
+                     const struct copy_plan *plan)
+{
+    struct python_work *k = s->python_work;
+    bool torn = false;
+    k->n = 0;
+    for (size_t i = 0; i < plan->n_chains; i++) {
+        uint64_t thread = plan->chains[i].head_addr - py->runtime.layout.thread_frame;
+        if (!is_same(py, m, thread))
+            return false;
+        python_walk(m, &py->runtime, thread, &py->codes, &k->stack);
+        torn = torn || k->stack.end == PYTHON_TORN;
+        if (k->n && k->stack.n) {
+            interleave(k);
+        } else if (k->stack.n) {
+            memcpy(k->frames, k->stack.frames, k->stack.n * sizeof(*k->frames));
+            k->n = k->stack.n;
+        }
+    }
+    s->profile->python_torn += torn;
+    return true;
+}
+
+static uint32_t special(struct session *s, uint64_t which)
+{
+    return profile_frame(s->profile, OX_SPACE(SPACE_SPECIAL, 0), which);
+}
+
+static uint32_t python_frame(struct session *s, const struct python_frame *f)
+{
+    return profile_frame(s->profile, OX_SPACE(SPACE_PYTHON, f->function), f->line);
+}
+
+/* The GIL's condition variable and its lock are what take_gil() waits for. */
+static bool waits_for_gil(const struct interpreter *py, const struct snapshot *snap,
+                          const struct copy_plan *plan)
+{
+    uint64_t gil = plan->n_ranges ? plan->ranges[0].addr : 0;
+    const struct python_thread *th =
+        listed(py, plan->chains[0].head_addr - py->runtime.layout.thread_frame);
+    return th && th->gil && th->gil == gil && snap->state == STATE_WAIT &&
+           snap->syscall == __NR_futex && snap->syscall_arg >= gil &&
+           snap->syscall_arg - gil < py->runtime.layout.gil_bytes;
+}
+
+static bool holds_gil(const struct interpreter *py, const struct python_memory *m,
+                      const struct copy_plan *plan)
+{
+    uint64_t holder;
+    for (size_t i = 0; i < plan->n_chains; i++) {
+        uint64_t addr = plan->chains[i].head_addr - py->runtime.layout.thread_frame;
+        const struct python_thread *th = listed(py, addr);
+        if (th && python_gil_holder(m, &py->runtime, th->gil, &holder) == 0 && holder == addr)
+            return true;
+    }
+    return false;
+}
+
+static size_t show(struct session *s, const struct merged_stack *merged, bool waits)
+{
+    struct python_work *k = s->python_work;
+    size_t n = 0, i = 0;
+    if (waits) {
+        k->ids[n++] = special(s, SPECIAL_WAITING_FOR_GIL);
+        while (i < merged->n && !merged->frames[i].python)
+            i++;
+    }
+    for (; i < merged->n; i++) {
+        const struct merged_frame *f = &merged->frames[i];
+        if (f->python)
+            k->ids[n++] = python_frame(s, &k->frames[f->index]);
+        else if (s->opt.view == VIEW_MIXED)
+            k->ids[n++] = s->frames[f->index];
+    }
+    if (!n)
+        k->ids[n++] = special(s, SPECIAL_NO_PYTHON);
+    memcpy(s->frames, k->ids, n * sizeof(*s->frames));
+    return n;
+}
+
+static size_t only(struct session *s, uint64_t which)
+{
+    s->frames[0] = special(s, which);
+    return 1;
+}
+
+/*
+ * Code objects that are met for the first time are read after the thread has gone on. That it has
+ * left them, and they have been freed and others made in their place, takes it longer than this:
+ * unless we had to wait for a CPU ourselves. Most programs never free any.
+ */
+static bool came_late(const struct interpreter *py, uint64_t fresh_before, struct watch *w,
+                      const struct snapshot *snap)
+{
+    enum { LATE_NS = 2 * 1000 * 1000 };
+    struct proc_run run;
+    if (!py->codes.replaced || py->codes.fresh == fresh_before ||
+        clock_now_ns() - snap->taken_ns < LATE_NS)
+        return false;
+    bool slept = snap->source == SOURCE_ASLEEP &&
+                 thread_run(w->threads, w->process, w->thread, &run) == 0 &&
+                 run.switches_in == w->run.switches_in;
+    return !slept;
+}
+
+/* The state that it had is another's, or none, by now. */
+static bool plan_anew(struct session *s, struct target *t, struct watch *w)
+{
+    w->plan_misses = 1;
+    return interpreter_plan(s, t, w);
+}
+
+size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
+                      const struct snapshot *snap, struct stack *native, size_t n)
+{
+    struct interpreter *py = t->python;
+    struct python_work *k = s->python_work;
+    uint64_t now = clock_now_ns(), fresh = py ? py->codes.fresh : 0;
+    if (!py || !w->plan.n_chains || !snap->n_pieces)
+        return s->opt.gil                   ? only(s, SPECIAL_NOT_COUNTED)
+               : s->opt.view == VIEW_PYTHON ? only(s, SPECIAL_NO_PYTHON)
+                                            : n;
+    struct live_memory live = {.process = &t->process,
+                               .snap = snap,
+                               .file_dev = py->module->dev,
+                               .file_ino = py->module->ino};
+    struct python_memory m = live_memory_reader(&live);
+    py->codes.now_ns = now;
+    py->codes.epoch++; /* a code object may have taken another's place since the last sample */
+    if (s->opt.gil && !holds_gil(py, &m, &w->plan))
+        return only(s, SPECIAL_NOT_COUNTED);
+    if (!walk_all(s, py, &m, &w->plan)) {
+        s->profile->python_torn += plan_anew(s, t, w);
+        return s->opt.view == VIEW_PYTHON ? only(s, SPECIAL_NO_PYTHON) : n;
+    }
+    if (came_late(py, fresh, w, snap)) {
+        s->profile->python_torn++;
+        return s->opt.view == VIEW_PYTHON ? only(s, SPECIAL_NO_PYTHON) : n;
+    }
+    for (size_t i = 0; i < native->n; i++)
+        k->native[i] = (struct native_frame){.sp = native->frames[i].sp,
+                                             .role = role_of(py, &native->frames[i])};
+    struct merged_stack merged = {.frames = k->merged};
+    python_merge(k->native, native->n, native->end == STACK_COMPLETE, k->frames, k->n, &merged);
+    s->profile->python_mismatches += merged.mismatch;
+    return show(s, &merged, waits_for_gil(py, snap, &w->plan));
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SYMBOLS_DWARF_DATA_H
+#define SYMBOLS_DWARF_DATA_H
+
+#include <elf.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "target/module.h"
+
+/*
+ * The bytes of a debug section, read from its file in pieces when they are needed, or decompressed
+ * as a whole. Nothing is mapped: a file that shrinks meanwhile is an error and no SIGBUS, and what
+ * is not looked at takes no memory.
+ */
+
+/* What the debug information of all files together may take. */
+struct debug_room {
+    uint64_t bytes;     /* taken now */
+    uint64_t max_bytes; /* no more than that */
+    uint64_t work;      /* entries looked at for the address that is asked about */
+    uint64_t max_work;  /* for one address */
+    uint64_t exhausted; /* how often one of the two was reached */
+};
+
+bool debug_room_take(struct debug_room *room, uint64_t bytes);
+/* Counts `entries` (of abbreviations, DIEs, lines, ranges); false when there were too many. */
+bool debug_room_work(struct debug_room *room, uint64_t entries);
+
+struct debug_data {
+    struct module *m; /* borrowed; NULL where there is no such section */
+    struct debug_room *room;
+    uint64_t off, file_bytes; /* in the file, as it is there */
+    uint64_t bytes;           /* uncompressed */
+    uint32_t packing;         /* 0, ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD */
+    uint8_t *base;            /* owned address range of `bytes`; NULL before the first use */
+    uint8_t *have;            /* owned; a bit for each chunk that has been read */
+    bool bad;                 /* it could not be had, and is not tried again */
+};
+
+/*
+ * Takes the section's place; zdebug: it is called ".zdebug_...", compressed in GNU's old way.
+ * -EBADMSG where its compression is unknown or its size absurd: over 4 GiB, or compressed over 1
+ * GiB or over 128 times its size in the file and 1 MiB (compilers' sections shrink to a tenth; what
+ * shrinks more is made to fill memory).
+ */
+int debug_data_init(struct debug_data *d, struct module *m, const Elf64_Shdr *h, bool zdebug,
+                    struct debug_room *room);
+void debug_data_release(struct debug_data *d);
+
+/* Gives the memory back of what can be read again. No pointer into it may be in use. */
+void debug_data_trim(struct debug_data *d);
+
+/* The bytes, or NULL where they can't be had. They stay until the next trim. */
+const uint8_t *debug_data_get(struct debug_data *d, uint64_t off, uint64_t bytes);
+
+/* The string there, of at most 64 KiB, or NULL. Stays as above. */
+const char *debug_data_string(struct debug_data *d, uint64_t off);
+
+/* Reads numbers one after another. The first that isn't there makes `failed` true; from then on
+ * all are 0 and nothing moves. */
+struct debug_reader {
+    struct debug_data *d; /* borrowed */
+    uint64_t pos, end;    /* end: no further than the section */
+    uint64_t loaded;      /* [pos, loaded) may be read without asking */
+    bool failed;
+};
+
+struct debug_reader debug_reader_at(struct debug_data *d, uint64_t pos, uint64_t end);
+uint64_t debug_read_fixed(struct debug_reader *r, unsigned bytes); /* 1 to 8 */
+uint64_t debug_read_uleb(struct debug_reader *r);
+int64_t debug_read_sleb(struct debug_reader *r);
+void debug_skip(struct debug_reader *r, uint64_t bytes);
+/* Moves behind the string; returns where it begins. */
+uint64_t debug_skip_string(struct debug_reader *r);
+
+/* An initial length (DWARF 5 7.4): sets *ret_dwarf64; the length. */
+uint64_t debug_read_length(struct debug_reader *r, bool *ret_dwarf64);
+
+#endif

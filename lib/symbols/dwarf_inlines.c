@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include <dwarf.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "symbols/dwarf.h"
+#include "symbols/dwarf_die.h"
+#include "symbols/dwarf_functions.h"
+#include "symbols/dwarf_lines.h"
+#include "symbols/dwarf_units.h"
+
+enum { CHAIN_MAX = 128 };
+
+/* The functions at an address, outermost first, by the offsets of their entries. */
+struct chain {
+    uint64_t offs[CHAIN_MAX];
+    size_t n;
+};
+
+static bool is_block(uint32_t tag)
+{
+    return tag == DW_TAG_lexical_block || tag == DW_TAG_inlined_subroutine ||
+           tag == DW_TAG_try_block || tag == DW_TAG_catch_block;
+}
+
+/*
+ * Reads a function's entries in a row, as in dwarf_functions.c: `depth` is that of the entry,
+ * `inside` that of the innermost one known to cover vaddr. What covers it ends the search where
+ * it ends; all else is passed over.
+ */
+static void find_inlined(const struct dwarf_die *function, uint64_t vaddr, struct chain *chain)
+{
+    struct dwarf_die die;
+    uint64_t depth = 1, inside = 1;
+    uint64_t off = function->next;
+    while (function->has_children && depth >= inside &&
+           dwarf_die_read(function->file, function->unit, off, &die)) {
+        uint64_t sibling = dwarf_die_sibling(&die);
+        off = die.next;
+        if (!die.tag) {
+            depth--;
+            continue;
+        }
+        bool enters = depth == inside && is_block(die.tag) && dwarf_die_covers(&die, vaddr);
+        if (enters && die.tag == DW_TAG_inlined_subroutine && chain->n < CHAIN_MAX)
+            chain->offs[chain->n++] = die.off;
+        if (!die.has_children) {
+            if (enters)
+                return;
+        } else if (!enters && sibling) {
+            off = sibling;
+        } else {
+            depth++;
+            inside += enters;
+        }
+    }
+}
+
+void dwarf_frame_release(struct dwarf_frame *frame)
+{
+    dwarf_name_release(&frame->name);
+    free(frame->path);
+    memset(frame, 0, sizeof(*frame));
+}
+
+/* The line that the address comes from itself. */
+static void place(struct dwarf_file *f, struct dwarf_unit *u, uint64_t vaddr,
+                  struct dwarf_frame *frame)
+{
+    const struct dwarf_lines *t = dwarf_lines_of(f, u);
+    uint32_t file, line;
+    if (!t || !dwarf_lines_find(t, vaddr, &file, &line))
+        return;
+    frame->line = line;
+    frame->path = dwarf_lines_path(f, u, t, file);
+}
+
+/* Where the one before was called: its entry says so. */
+static void place_call(const struct dwarf_die *inlined, struct dwarf_frame *caller)
+{
+    const struct dwarf_lines *t = dwarf_lines_of(inlined->file, inlined->unit);
+    uint64_t line = dwarf_die_number(inlined, SLOT_CALL_LINE, 0);
+    caller->line = line <= UINT32_MAX ? (uint32_t)line : 0;
+    if (t && dwarf_die_get(inlined, SLOT_CALL_FILE))
+        caller->path = dwarf_lines_path(inlined->file, inlined->unit, t,
+                                        dwarf_die_number(inlined, SLOT_CALL_FILE, 0));
+}
+
+static size_t fill(struct dwarf_file *f, struct dwarf_unit *u, const struct chain *chain,
+                   struct dwarf_frame *frames, size_t max)
+{
+    struct dwarf_die die;
+    size_t n = 0;
+    for (size_t i = chain->n; i-- > 0 && n < max; n++) {
+        if (!dwarf_die_read(f, u, chain->offs[i], &die))
+            break;
+        dwarf_name_of(&die, &frames[n].name);
+        if (i && n + 1 < max)
+            place_call(&die, &frames[n + 1]);
+    }
+    return n;
+}
+
+size_t dwarf_frames(struct dwarf_file *f, uint64_t vaddr, struct dwarf_frame *ret_frames,
+                    size_t max)
+{
+    struct dwarf_unit *u = dwarf_unit_of_address(f, vaddr);
+    struct dwarf_die function;
+    struct chain chain = {0};
+    if (!u || !max)
+        return 0;
+    memset(ret_frames, 0, max * sizeof(*ret_frames));
+    place(f, u, vaddr, &ret_frames[0]);
+    if (dwarf_functions_find(dwarf_functions_of(f, u), vaddr, &chain.offs[0]) &&
+        dwarf_die_read(f, u, chain.offs[0], &function)) {
+        chain.n = 1;
+        find_inlined(&function, vaddr, &chain);
+    }
+    size_t n = fill(f, u, &chain, ret_frames, max);
+    if (!n && ret_frames[0].line)
+        return 1;
+    /* a place whose function could not be read */
+    if (n < max)
+        dwarf_frame_release(&ret_frames[n]);
+    return n;
+}

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+#include "unwind/fallback.h"
+
+#include <libunwind-x86_64.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "unwind/stack_words.h"
+
+/* Exported by libunwind-x86_64 for debuggers, but in no header of its own. */
+int _Ux86_64_dwarf_search_unwind_table(unw_addr_space_t as, unw_word_t ip, unw_dyn_info_t *di,
+                                       unw_proc_info_t *pi, int need_unwind_info, void *arg);
+
+enum {
+    ROW_STATE_BYTES = 384, /* 184 in Debian's build, 328 in one for the Microsoft ABI as well */
+    ROW_FOUND = 1000,      /* libunwind's own errors are negative and small */
+    RECORD_BYTES = 8192,   /* 18 rules of at most 3 + 256 bytes, and some 60 around them */
+    TABLE_AT = 0,
+    CIE_AT = 8
+};
+
+/* Where libunwind is told that the records lie: no process can have anything mapped there. */
+static const uint64_t record_addr = UINT64_C(0x8000000000001000);
+
+/* The search table, with the one entry (INT32_MIN, 0); then a CIE with all the rules, and an FDE
+ * for one address. */
+struct record {
+    uint8_t bytes[RECORD_BYTES];
+    size_t n;
+    size_t fde_at;
+    bool bad;
+};
+
+enum fault { FAULT_NONE, FAULT_REG, FAULT_MEM };
+
+struct fallback {
+    unw_addr_space_t space;
+    struct cfi *cfi; /* borrowed */
+
+    /* Of the step: */
+    const struct snapshot *snap;
+    struct regs regs;
+    struct record record;
+    uint64_t place; /* addr that the FDE is for */
+    bool compiling;
+    _Alignas(8) uint8_t state[ROW_STATE_BYTES]; /* libunwind's, opaque */
+
+    enum fault fault; /* what the last accessor call failed at */
+    uint64_t fault_addr;
+};
+
+/* libunwind comes back to it for the expressions while it evaluates them. */
+static bool record_read(const struct fallback *f, uint64_t addr, unw_word_t *ret_word)
+{
+    uint64_t at = addr - record_addr;
+    if (at > RECORD_BYTES - sizeof(*ret_word))
+        return false;
+    memcpy(ret_word, f->record.bytes + at, sizeof(*ret_word));
+    return true;
+}
+
+static int access_mem(unw_addr_space_t space, unw_word_t addr, unw_word_t *word, int write,
+                      void *arg)
+{
+    struct fallback *f = arg;
+    (void)space;
+    if (write)
+        return -UNW_EINVAL;
+    if (stack_read(f->snap, addr, word) || record_read(f, addr, word))
+        return 0;
+    f->fault = FAULT_MEM;
+    f->fault_addr = addr;
+    return -UNW_EINVAL;
+}
+
+static int access_reg(unw_addr_space_t space, unw_regnum_t reg, unw_word_t *value, int write,
+                      void *arg)
+{
+    struct fallback *f = arg;
+    (void)space;
+    /* UNW_X86_64_RAX to RIP are DWARF's numbers */
+    if (write || reg < 0 || reg >= DWREG_N || !(f->regs.known & (1u << reg))) {
+        f->fault = FAULT_REG;
+        return -UNW_EBADREG;
+    }
+    *value = f->compiling && reg == DWREG_RIP ? f->place : f->regs.value[reg];
+    return 0;
+}
+
+static int access_fpreg(unw_addr_space_t space, unw_regnum_t reg, unw_fpreg_t *value, int write,
+                        void *arg)
+{
+    (void)space, (void)reg, (void)value, (void)write, (void)arg;
+    return -UNW_EBADREG;
+}
+
+static int find_proc_info(unw_addr_space_t space, unw_word_t ip, unw_proc_info_t *pi, int need,
+                          void *arg)
+{
+    const struct fallback *f = arg;
+    if (!f->compiling || ip != f->place)
+        return -UNW_ENOINFO;
+    unw_dyn_info_t di = {
+        .format = UNW_INFO_FORMAT_REMOTE_TABLE,
+        .start_ip = f->place,
+        .end_ip = f->place + 1,
+        .u.rti = {.segbase = record_addr + f->record.fde_at,
+                  .table_data = record_addr + TABLE_AT,
+                  .table_len = 1},
+    };
+    return _Ux86_64_dwarf_search_unwind_table(space, ip, &di, pi, need, arg);
+}
+
+static void put_unwind_info(unw_addr_space_t space, unw_proc_info_t *pi, void *arg)
+{
+    (void)space, (void)pi, (void)arg;
+}
+
+static int no_dyn_info(unw_addr_space_t space, unw_word_t *addr, void *arg)
+{
+    (void)space, (void)addr, (void)arg;
+    return -UNW_ENOINFO;
+}
+
+static int no_resume(unw_addr_space_t space, unw_cursor_t *cursor, void *arg)
+{
+    (void)space, (void)cursor, (void)arg;
+    return -UNW_EINVAL;
+}
+
+struct fallback *fallback_new(struct cfi *c)
+{
+    unw_accessors_t accessors = {
+        .find_proc_info = find_proc_info,
+        .put_unwind_info = put_unwind_info,
+        .get_dyn_info_list_addr = no_dyn_info,
+        .access_mem = access_mem,
+        .access_reg = access_reg,
+        .access_fpreg = access_fpreg,
+        .resume = no_resume,
+    };
+    struct fallback *f = mem_alloc(sizeof(*f));
+    f->cfi = c;
+    f->space = unw_create_addr_space(&accessors, 0);
+    if (!f->space)
+        die("out of memory");
+    /* Under any other policy each look-up blocks and unblocks all signals: two system calls. */
+    unw_set_caching_policy(f->space, UNW_CACHE_NONE);
+    return f;
+}
+
+void fallback_free(struct fallback *f)
+{
+    if (!f)
+        return;
+    unw_destroy_addr_space(f->space);
+    free(f);
+}
+
+static void put_bytes(struct record *r, const void *bytes, size_t n)
+{
+    if (n > sizeof(r->bytes) - r->n) {
+        r->bad = true;
+        return;
+    }
+    memcpy(r->bytes + r->n, bytes, n);
+    r->n += n;
+}
+
+static void put_byte(struct record *r, unsigned byte)
+{
+    put_bytes(r, &(uint8_t){(uint8_t)byte}, 1);
+}
+
+static void put_u32(struct record *r, uint64_t v)
+{
+    put_bytes(r, &(uint32_t){(uint32_t)v}, sizeof(uint32_t));
+}
+
+static void put_u64(struct record *r, uint64_t v)
+{
+    put_bytes(r, &v, sizeof(v));
+}
+
+static void put_sleb(struct record *r, int64_t v)
+{
+    for (;;) {
+        uint8_t byte = v & 0x7f;
+        v >>= 7;
+        if ((v == 0 && !(byte & 0x40)) || (v == -1 && (byte & 0x40))) {
+            put_byte(r, byte);
+            return;
+        }
+        put_byte(r, byte | 0x80u);
+    }
+}
+
+/* At most 256 bytes: cfi_program.c allows no more. */
+static void put_block(struct record *r, const struct cfi_rule *rule)
+{
+    put_byte(r, (rule->block_bytes & 0x7f) | 0x80u);
+    put_byte(r, rule->block_bytes >> 7);
+    put_bytes(r, rule->block, rule->block_bytes);
+}
+
+static void put_cfa(struct record *r, const struct cfi_rule *cfa)
+{
+    if (cfa->where == CFI_OFFSET) {
+        put_byte(r, 0x12); /* DW_CFA_def_cfa_sf */
+        put_byte(r, cfa->reg);
+        put_sleb(r, cfa->offset);
+    } else {
+        put_byte(r, 0x0f); /* DW_CFA_def_cfa_expression */
+        put_block(r, cfa);
+    }
+}
+
+static void put_rule(struct record *r, unsigned reg, const struct cfi_rule *rule)
+{
+    static const uint8_t op[] = {
+        [CFI_SAME] = 0x08,     [CFI_UNDEFINED] = 0x07,  [CFI_OFFSET] = 0x11, /* extended_sf */
+        [CFI_REGISTER] = 0x09, [CFI_EXPRESSION] = 0x10, [CFI_VAL_EXPRESSION] = 0x16,
+    };
+    if (rule->where == CFI_UNSAID)
+        return;
+    put_byte(r, op[rule->where]);
+    put_byte(r, reg);
+    if (rule->where == CFI_OFFSET)
+        put_sleb(r, rule->offset);
+    else if (rule->where == CFI_REGISTER)
+        put_byte(r, rule->reg);
+    else if (rule->where == CFI_EXPRESSION || rule->where == CFI_VAL_EXPRESSION)
+        put_block(r, rule);
+}
+
+/* Fills in the length of the entry that begins at `at`; libunwind reads in whole words. */
+static void close_entry(struct record *r, size_t at)
+{
+    while (r->n % 8 && !r->bad)
+        put_byte(r, 0); /* DW_CFA_nop */
+    uint32_t bytes = (uint32_t)(r->n - at - sizeof(bytes));
+    memcpy(r->bytes + at, &bytes, sizeof(bytes));
+}
+
+static bool record_write(struct record *r, const struct cfi_state *state, uint64_t addr)
+{
+    static const uint8_t head[] = {
+        1, 'z',    'R',       0, /* version, augmentation */
+        1, 1,      DWREG_RIP,    /* alignments, return address */
+        1, ENC_PTR               /* augmentation data */
+    };
+    *r = (struct record){0};
+    put_u64(r, UINT64_C(0x80000000));
+    put_u32(r, 0);
+    put_u32(r, 0);
+    put_bytes(r, head, sizeof(head));
+    put_cfa(r, &state->cfa);
+    for (unsigned i = 0; i < DWREG_N; i++)
+        put_rule(r, i, &state->regs[i]);
+    close_entry(r, CIE_AT);
+    r->fde_at = r->n;
+    put_u32(r, 0);
+    put_u32(r, r->n - CIE_AT);
+    put_u64(r, addr);
+    put_u64(r, 1);
+    put_byte(r, 0);
+    close_entry(r, r->fde_at);
+    return !r->bad;
+}
+
+struct wanted {
+    struct fallback *f;
+    uint64_t vaddr;
+    bool written;
+};
+
+static bool take_state(void *arg, uint64_t start, uint64_t end, const struct cfi_state *state)
+{
+    struct wanted *w = arg;
+    if (w->vaddr < start || w->vaddr >= end)
+        return true;
+    w->written = record_write(&w->f->record, state, w->f->place);
+    return false;
+}
+
+static int row_take(void *arg, void *state, size_t state_bytes, unw_word_t start, unw_word_t end)
+{
+    struct fallback *f = arg;
+    (void)start, (void)end;
+    if (state_bytes > ROW_STATE_BYTES)
+        return -UNW_EINVAL;
+    memcpy(f->state, state, state_bytes);
+    return -ROW_FOUND;
+}
+
+/* Has libunwind read the record, in a cursor that stands exactly at the place. */
+static bool compile(struct fallback *f)
+{
+    unw_cursor_t cursor;
+    f->compiling = true;
+    bool found = unw_init_remote(&cursor, f->space, f) == 0 &&
+                 unw_reg_states_iterate(&cursor, row_take, f) == -ROW_FOUND;
+    f->compiling = false;
+    return found;
+}
+
+static enum fallback_result failure(const struct fallback *f, int rc, uint64_t *ret_fault_addr)
+{
+    if (f->fault == FAULT_REG || (f->fault == FAULT_NONE && rc == -UNW_EBADREG))
+        return FALLBACK_NO_REG;
+    *ret_fault_addr = f->fault_addr;
+    return f->fault == FAULT_MEM ? FALLBACK_NO_MEM : FALLBACK_BAD;
+}
+
+static enum fallback_result evaluate(struct fallback *f, struct regs *regs,
+                                     uint64_t *ret_fault_addr)
+{
+    unw_cursor_t cursor;
+    struct regs caller = {0};
+    f->fault = FAULT_NONE;
+    int rc = unw_init_remote(&cursor, f->space, f);
+    if (rc == 0)
+        rc = unw_apply_reg_state(&cursor, f->state);
+    if (rc == 0)
+        return FALLBACK_END;
+    if (rc < 0 || (rc = unw_get_reg(&cursor, UNW_REG_IP, &caller.value[DWREG_RIP])) < 0 ||
+        (rc = unw_get_reg(&cursor, UNW_REG_SP, &caller.value[DWREG_RSP])) < 0)
+        return failure(f, rc, ret_fault_addr);
+    caller.known = 1u << DWREG_RIP | 1u << DWREG_RSP;
+    for (int reg = 0; reg < DWREG_N; reg++)
+        if (!(caller.known & 1u << reg) && unw_get_reg(&cursor, reg, &caller.value[reg]) == 0)
+            caller.known |= 1u << reg;
+    *regs = caller;
+    return FALLBACK_OK;
+}
+
+enum fallback_result fallback_step(struct fallback *f, struct module *m, uint64_t vaddr,
+                                   const struct snapshot *snap, struct regs *regs,
+                                   uint64_t *ret_fault_addr)
+{
+    struct cfi_fde fde;
+    struct wanted wanted = {.f = f, .vaddr = vaddr};
+    f->snap = snap;
+    f->regs = *regs;
+    f->place = record_addr - 1; /* the rules hold at vaddr; to libunwind any place will do */
+    if (cfi_find(f->cfi, m, vaddr, &fde) < 0 || cfi_fde_run(&fde, take_state, &wanted) < 0 ||
+        !wanted.written || !compile(f))
+        return FALLBACK_BAD;
+    return evaluate(f, regs, ret_fault_addr);
+}

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+"""CPython's frames: shares, names, lines, the GIL, as the interpreter itself would tell them.
+
+Each interpreter of 3.8 to 3.14 that is found on the machine is tried; Debian's own must be there.
+"""
+import functools
+import glob
+import os
+import re
+import subprocess
+
+import harness
+from harness import Process, oxprof, parse_folded
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SCRIPTS = os.path.join(HERE, "../targets")
+DEBIAN = "/usr/bin/python3"
+SAMPLES = 3000
+ROOT_ROWS = r"^(<module> \(.*python_shares\.py:|(Thread\.)?_bootstrap \()"
+ROOTS = re.compile(r"^(<module>|Thread\._bootstrap|_bootstrap) \(")
+FRAME = re.compile(r"^(?P<name>.*) \((?P<file>.*):(?P<line>\d+)\)$")
+
+
+def interpreters():
+    """version -> program; the first that is found of each."""
+    found = {}
+    paths = [DEBIAN] + [f"/usr/local/bin/python3.{minor}" for minor in range(8, 15)]
+    paths += sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/3.*/bin/python3")))
+    paths += filter(None, os.environ.get("OXPROF_PYTHONS", "").split(":"))
+    for path in filter(os.path.exists, paths):
+        version = subprocess.run([path, "-c", "import sys; print('%d.%d' % sys.version_info[:2] +"
+                                  " getattr(sys, 'abiflags', ''))"],
+                                 capture_output=True, text=True).stdout.strip()
+        if version and (8 <= int(re.sub(r"\D", "", version[2:])) <= 14):
+            found.setdefault(version if path != DEBIAN else "Debian's " + version, path)
+    return found
+
+
+def queued_share(pid):
+    """Of the time that it wanted a CPU, how much it had to wait for one: hits are then where it
+    lost the CPU, which is no random place."""
+    ran, queued, _ = map(int, harness.read_proc(f"/proc/{pid}/schedstat").split())
+    print(f"  waited for a CPU: {100 * queued / (ran + queued):.0f} %", flush=True)
+    return queued / (ran + queued)
+
+
+def each_version(test):
+    """Calls the test with the program of every interpreter."""
+    @functools.wraps(test)
+    def run(self):
+        for version, python in interpreters().items():
+            with self.subTest(version=version):
+                print(f"  CPython {version}:", flush=True)
+                test(self, python)
+    return run
+
+
+class Python(harness.Case):
+    def run_script(self, python, name, *args, **options):
+        script = os.path.join(SCRIPTS, name + ".py")
+        return harness.Target(name, script, *args, path=python, **options)
+
+    def test_debian_is_there(self):
+        self.assertTrue(os.path.exists(DEBIAN))
+
+    @each_version
+    def test_shares(self, python):
+        """TOTAL of each share, mixed; what torn stacks there are can be counted on one hand."""
+        with self.run_script(python, "python_shares") as target:
+            report = self.sample("-p", target.pid, "-r", 1000, "--samples", 2 * SAMPLES,
+                                 "-d", "30s")
+            points = 3 + 15 * queued_share(target.pid)
+            true = target.finish()
+        for name, share in true.items():
+            total = report.total_of(rf"^share_{name} \(.*python_shares\.py:\d+\)$")
+            self.assert_share(total, report.cpu, share, f"TOTAL of share_{name}", points)
+        roots = report.total_of(ROOT_ROWS)
+        self.assertGreaterEqual(roots, 0.999 * report.cpu - 1, report.text)
+        sleeps = report.total_of(r"^sleep_well \(.*python_shares\.py", "waiting")
+        self.assertGreaterEqual(sleeps, 0.97 * report.waiting - 5, report.text)
+        self.assertLessEqual(self.torn(report), report.samples / 1000, report.text)
+
+    def torn(self, report):
+        found = re.findall(r"; (\d+) Python stacks (?:torn|without)", report.text)
+        return sum(map(int, found))
+
+    def test_python_view(self):
+        """SELF falls on Python functions only, C code's on its caller."""
+        with self.run_script(DEBIAN, "python_shares") as target:
+            report = self.sample("-p", target.pid, "-r", 1000, "--samples", 2 * SAMPLES, "-d",
+                                 "30s", "--python", "--mode", "cpu")
+            true = target.finish()
+        self.assertEqual({row.kind for row in report.rows}, {"python"}, report.text)
+        self.assert_share(report.self_of(r"^share_zlib \("), report.cpu, true["zlib"], "zlib")
+        self.assert_share(report.total_of(r"^key_of \(") + report.self_of(r"^share_sort \("),
+                          report.cpu, true["sort"], "share_sort and key_of")
+        self.assert_share(report.total_of(r"^descend \("), report.cpu, true["recursion"],
+                          "recursion counts once")
+
+    def test_native_view(self):
+        with self.run_script(DEBIAN, "python_shares") as target:
+            report = self.sample("-p", target.pid, "-r", 500, "--samples", 500, "-d", "30s",
+                                 "--native")
+            target.finish()
+        self.assertEqual([row for row in report.rows if row.kind == "python"], [])
+        self.assertGreater(report.total_of(r"^_PyEval_EvalFrameDefault \("), 0.9 * report.cpu)
+
+    def check_names(self, stacks):
+        """(samples, complete ones); fails on a callee that its caller does not know."""
+        samples = complete = 0
+        for frames, hits in stacks:
+            samples += hits
+            complete += hits if ROOTS.match(frames[0]) else 0
+            names = [frame.split(" (")[0] for frame in frames]
+            chain = [re.search(r"f(\d)_f(\d|main|0main)?", name.replace("f0_main", "f0_f0"))
+                     for name in names]
+            chain = [(m.group(1), m.group(2)) for m in chain if m]
+            for caller, callee in zip(chain, chain[1:]):
+                if caller != callee:  # a function's own generator, or key
+                    self.assertEqual(callee[1], caller[0], f"{hits} times: {names}")
+        return samples, complete
+
+    @each_version
+    def test_names(self, python):
+        """No name is wrong, no frame missing: the names say who may call whom."""
+        with self.run_script(python, "python_names") as target:
+            result = oxprof("-p", target.pid, "-r", 1000, "--samples", 2 * SAMPLES, "-d",
+                            "30s", "--python", "-f", "folded")
+            target.finish()
+        self.assertEqual(result.code, 0, result.err)
+        samples, complete = self.check_names(parse_folded(result.out))
+        print(f"  {samples} samples, {complete} complete", flush=True)
+        # code that is met for the first time, and read late on busy CPUs, is not trusted
+        self.assertGreaterEqual(complete, 0.995 * samples - 1)
+
+    def dumped(self, pid, *args):
+        """The text, and the stacks of each thread: lists of (name, file's basename, line), innermost first."""
+        result = oxprof("dump", "-p", pid, *args)
+        self.assertEqual(result.code, 0, result.err)
+        stacks = []
+        for line in result.out.splitlines():
+            if line.startswith("# thread"):
+                stacks.append([])
+            elif match := FRAME.match(line.strip()):
+                stacks[-1].append((match["name"], os.path.basename(match["file"]),
+                                   int(match["line"])))
+        return result.out, stacks
+
+    @each_version
+    def test_dump(self, python):
+        """The frames of blocked threads are those of sys._current_frames()."""
+        script = os.path.join(SCRIPTS, "python_blocked.py")
+        with Process([python, script], stdin=subprocess.PIPE) as target:
+            self.assertTrue(target.out.wait_for(r"^ready$"), target.texts())
+            text, stacks = self.dumped(target.pid, "--python")
+            self.assert_untouched(target.pid)
+            lines = target.out.text().splitlines()[:-1]
+            target.popen.stdin.close()
+            self.assertEqual(target.wait(), 0, target.texts())
+        self.assertEqual(len(lines), 18)
+        for line in lines:
+            first, *fields = line.split("\t")
+            if first == "thread":
+                self.assertRegex(text, rf"(?m)^# thread \d+ \((\S+: )?{fields[1]}\): waiting")
+                continue
+            frames = list(zip(fields[::3], fields[1::3], map(int, fields[2::3])))
+            self.assertIn(frames, stacks)
+
+    @each_version
+    def test_gil(self, python):
+        """Of threads that want the GIL one has it, and the others wait for it."""
+        with self.run_script(python, "python_shares", 2) as target:
+            every = self.sample("-p", target.pid, "-r", 500, "--samples", 2000, "-d", "30s")
+            holders = self.sample("-p", target.pid, "-r", 500, "-d", "2s", "--gil")
+            target.finish()
+        waits = every.total_of(r"^\[waiting for the GIL\]$", "waiting")
+        self.assertGreater(waits, 0.2 * every.samples, every.text)
+        self.assertLessEqual(holders.samples, 1.02 * holders.seconds * 500, holders.text)
+        self.assertGreater(holders.samples, 0.5 * holders.seconds * 500, holders.text)
+        self.assertEqual(holders.total_of(r"^sleep_well \(", "waiting"), 0)
+
+
+if __name__ == "__main__":
+    harness.main()
