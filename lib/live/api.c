@@ -131,7 +131,7 @@ void api_status(const struct mirror *m, bool may_control, const char *secret, FI
             ",\"samples\":%" PRIu64 ",\"paused\":%s,\"finished\":%s,\"interval_ns\":%" PRIu64
             ",\"achieved_mean_ns\":",
             s->samples, s->paused ? "true" : "false",
-            s->finished || !s->processes ? "true" : "false", s->interval_ns);
+            m->updates && (s->finished || !s->processes) ? "true" : "false", s->interval_ns);
     live_json_number(out, s->achieved_mean_ns);
     fputs(",\"achieved_deviation_ns\":", out);
     live_json_number(out, s->achieved_deviation_ns);

@@ -294,7 +294,7 @@ int feed_command(struct feed *f, enum command_kind kind, uint64_t value_ns, stru
 {
     struct timespec until;
     if (atomic_load(&f->kind) != COMMAND_NONE)
-        return error_set(err, -EINPROGRESS, "the command before is still to be done");
+        return error_set(err, -EBUSY, "the command before is still to be done; try again");
     while (sem_trywait(&f->answered) == 0)
         continue; /* answers that came too late */
     f->value_ns = value_ns;

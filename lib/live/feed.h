@@ -67,6 +67,7 @@ struct delta *feed_take(struct feed *f);
 enum command_kind { COMMAND_NONE, COMMAND_PAUSE, COMMAND_RESUME, COMMAND_RESET, COMMAND_INTERVAL };
 
 /* Waits until the sampler has done it, for a second at most: 0, or -EINPROGRESS (it will be done),
+ * -EBUSY (it will not: another is still to be done),
  * -ERANGE (an interval that the session refuses), -ESHUTDOWN (sampling has ended). One face's
  * thread at a time. value_ns: of COMMAND_INTERVAL. */
 int feed_command(struct feed *f, enum command_kind kind, uint64_t value_ns, struct error *err);

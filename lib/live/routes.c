@@ -320,7 +320,10 @@ static void command(struct request *r, enum command_kind kind, uint64_t value_ns
         r->status = MHD_HTTP_ACCEPTED;
         fputs("{\"pending\":true}\n", out);
     } else if (rc < 0) {
-        answer_error(r, rc == -ESHUTDOWN ? MHD_HTTP_CONFLICT : MHD_HTTP_BAD_REQUEST, err.text, out);
+        unsigned status = rc == -ESHUTDOWN ? MHD_HTTP_CONFLICT
+                          : rc == -EBUSY   ? MHD_HTTP_SERVICE_UNAVAILABLE
+                                           : MHD_HTTP_BAD_REQUEST;
+        answer_error(r, status, err.text, out);
     } else {
         struct delta *d = feed_take(r->web->feed);
         if (d)

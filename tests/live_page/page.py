@@ -71,8 +71,10 @@ class Page(harness.Oxprof):
             raise AssertionError(f"{path}: {answer.status} {answer.body!r}")
         return json.loads(answer.body)
 
-    def post(self, path, **headers):
-        return self.ask("POST", path, headers)
+    def post(self, path):
+        """The answer to a change; asked again while the sampler is busy."""
+        return harness.wait_until(
+            lambda: (a := self.ask("POST", path)).status not in (202, 503) and a, path)
 
     def status(self):
         return self.get("/api/status")
