@@ -272,7 +272,6 @@ static bool obey(struct feed *f)
         return false;
     f->result = execute(f, (enum command_kind)kind, f->value_ns);
     atomic_store(&f->kind, COMMAND_NONE);
-    sem_post(&f->answered);
     return true;
 }
 
@@ -284,10 +283,13 @@ void feed_turn(struct feed *f)
     if (f->calls)
         calls_digest(f->calls, named);
     uint64_t now = clock_now_ns();
-    if ((!obeyed && now - f->published_ns < PUBLISH_NS) || atomic_load(&f->slot))
-        return;
-    f->published_ns = now;
-    atomic_store(&f->slot, make_delta(f, named));
+    bool due = obeyed || now - f->published_ns >= PUBLISH_NS;
+    if (due && !atomic_load(&f->slot)) {
+        f->published_ns = now;
+        atomic_store(&f->slot, make_delta(f, named));
+    }
+    if (obeyed) /* not before: who asked is to see what has come of it */
+        sem_post(&f->answered);
 }
 
 int feed_command(struct feed *f, enum command_kind kind, uint64_t value_ns, struct error *err)

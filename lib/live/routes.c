@@ -315,6 +315,9 @@ static void get_pprof(struct request *r, FILE *out)
 static void command(struct request *r, enum command_kind kind, uint64_t value_ns, FILE *out)
 {
     struct error err;
+    struct delta *before = feed_take(r->web->feed); /* makes room for what comes of it */
+    if (before)
+        mirror_apply(r->web->mirror, before);
     int rc = feed_command(r->web->feed, kind, value_ns, &err);
     if (rc == -EINPROGRESS) {
         r->status = MHD_HTTP_ACCEPTED;
