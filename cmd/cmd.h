@@ -35,7 +35,7 @@ struct options {
     char **command; /* of argv; NULL where a process is attached to */
     struct session_options session;
     struct report_options report;
-    regex_t focus, ignore; /* compiled where report points to them */
+    regex_t focus, ignore, calls_re; /* compiled where report points to them */
     enum color_when color;
     bool quiet, verbose;
     char **files; /* of argv: to be read */
@@ -46,11 +46,20 @@ struct options {
     const char *default_format;
     bool demangle_given;
     const char *save, *replay;
+    const char *listen, *users, *host; /* of serve; NULL: not given */
+    bool allow_remote;
+    const regex_t *calls; /* calls_re, or NULL */
     bool help, version;
 };
 
 /* Which options a subcommand takes. */
-enum option_set { OPTIONS_SAMPLE = 1, OPTIONS_PRINT = 2, OPTIONS_DUMP = 4, OPTIONS_FILES = 8 };
+enum option_set {
+    OPTIONS_SAMPLE = 1,
+    OPTIONS_PRINT = 2,
+    OPTIONS_DUMP = 4,
+    OPTIONS_FILES = 8,
+    OPTIONS_SERVE = 16
+};
 
 /* Fills opt, to be released in any case; false after a message about what is wrong with the command
  * line. argv[0] is the name of the program or of the subcommand. */
@@ -62,13 +71,36 @@ int sample_main(int argc, char **argv);
 int record_main(int argc, char **argv);
 int report_main(int argc, char **argv);
 int diff_main(int argc, char **argv);
+int serve_main(int argc, char **argv);
+int top_main(int argc, char **argv);
+
+/* What shows a run as it goes: a page, a terminal. Called on the sampler's thread. */
+struct face {
+    void *arg;
+    /* Before the session, while we have one thread and an ordinary priority; an exit code, after a
+     * message. */
+    int (*begin)(void *arg);
+    void (*attach)(void *arg, struct session *s);
+    /* At each turn with no stop under way. True: whoever looks wants to end. */
+    bool (*turn)(void *arg);
+    void (*end)(void *arg);
+    bool owns_terminal; /* messages wait until its end */
+};
+
+/* Samples what opt says until the user ends it, also where the targets have ended before. A report
+ * is written with -o only. */
+int sample_for(const struct options *opt, const struct face *face);
 int dump_main(int argc, char **argv);
+int doctor_main(int argc, char **argv);
 
 void help_print(FILE *out);
 void help_dump(FILE *out);
 void help_record(FILE *out);
 void help_report(FILE *out);
 void help_diff(FILE *out);
+void help_serve(FILE *out);
+void help_doctor(FILE *out);
+void help_top(FILE *out);
 /* --help and --version: true with the exit code where one was asked for. */
 bool help_asked(const struct options *opt, void (*help)(FILE *out), int *ret_code);
 int help_main(int argc, char **argv);

@@ -10,6 +10,9 @@ static const char usage[] =
     "       oxprof record ...                    the same, into a saved profile: oxprof.pb.gz\n"
     "       oxprof report FILE...                saved profiles in any format\n"
     "       oxprof diff BEFORE AFTER             what has changed between two of them\n"
+    "       oxprof top -p PID                    the same in a live terminal view\n"
+    "       oxprof serve ...                     the same on a live web page\n"
+    "       oxprof doctor -p PID                 what works on it, and what would help\n"
     "       oxprof dump -p PID                   every thread's stack once\n"
     "       oxprof help [COMMAND]                the manual page\n"
     "\n"
@@ -18,6 +21,7 @@ static const char usage[] =
     "      --children        and what they fork      --mode wall|cpu  all threads, or running "
     "ones\n"
     "  -r, --rate HZ         default 100         -i, --interval TIME  0.1ms to 10s, instead of -r\n"
+    "      --calls RE        how long calls of these functions last\n"
     "  -d, --duration TIME   as 5s, 500ms, 2m        --samples N      enough is enough\n"
     "      --start-paused    until SIGUSR2           --capture auto|stop|nostop\n"
     "      --python --native only such frames; --mixed: both     --gil  only who holds Python's "
@@ -43,6 +47,48 @@ static const char usage[] =
     "  oxprof -d 5 -p 4711                       five seconds of a running service\n"
     "  oxprof -p $(pgrep -d, nginx) -N 20        all its processes, until Ctrl-C\n"
     "  oxprof -o job.folded -- ./job --fast      a command from start to end, for flame graphs\n";
+
+static const char serve_usage[] =
+    "usage: oxprof serve [OPTIONS] -p PID[,PID...]\n"
+    "       oxprof serve [OPTIONS] -- CMD [ARG...]\n"
+    "\n"
+    "Samples, and shows it as it goes on a web page, whose address is said on stderr.\n"
+    "\n"
+    "      --listen ADDRESS:PORT  or unix:PATH; default 127.0.0.1:0, a free port\n"
+    "      --users FILE           who may look or control, with a name and a password\n"
+    "      --allow-remote         addresses that others can reach; wants --users\n"
+    "      --host NAME            under which browsers ask for this machine\n"
+    "\n"
+    "The other options are those of oxprof; -o FILE writes a report at the end.\n";
+
+void help_serve(FILE *out)
+{
+    fputs(serve_usage, out);
+}
+
+static const char top_usage[] =
+    "usage: oxprof top [OPTIONS] -p PID[,PID...]\n"
+    "\n"
+    "Samples, and shows it as it goes in the terminal; h shows the keys.\n"
+    "\n"
+    "The options are those of oxprof; -o FILE writes a report at the end.\n";
+
+void help_top(FILE *out)
+{
+    fputs(top_usage, out);
+}
+
+static const char doctor_usage[] =
+    "usage: oxprof doctor [--capture auto|stop|nostop] -p PID\n"
+    "\n"
+    "Samples it for a second, and says what works: stops, sleepers, perf_event, memory, names, "
+    "Python;\n"
+    "and where something does not, why, and the smallest cure.\n";
+
+void help_doctor(FILE *out)
+{
+    fputs(doctor_usage, out);
+}
 
 static const char dump_usage[] =
     "usage: oxprof dump -p PID [-t TID] [--capture auto|nostop] [--demangle full|simple|none]\n"
@@ -145,9 +191,12 @@ int help_main(int argc, char **argv)
         void (*help)(FILE *out);
     } topics[] = {{"", "oxprof", help_print},
                   {"diff", "oxprof-diff", help_diff},
+                  {"doctor", "oxprof-doctor", help_doctor},
                   {"dump", "oxprof-dump", help_dump},
                   {"record", "oxprof-record", help_record},
-                  {"report", "oxprof-report", help_report}};
+                  {"report", "oxprof-report", help_report},
+                  {"serve", "oxprof-serve", help_serve},
+                  {"top", "oxprof-top", help_top}};
     const char *topic = argc > 1 ? argv[1] : "";
     for (size_t i = 0; i < sizeof(topics) / sizeof(*topics); i++) {
         if (strcmp(topic, topics[i].topic))
@@ -157,6 +206,7 @@ int help_main(int argc, char **argv)
         topics[i].help(stdout);
         return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
     }
-    say("no help for that: the commands are record, report, diff, dump and help");
+    say("no help for that: the commands are record, report, diff, top, serve, doctor, dump and "
+        "help");
     return EXIT_USAGE;
 }

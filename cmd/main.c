@@ -13,8 +13,14 @@ static const struct command {
     const char *name;
     int (*main)(int argc, char **argv);
 } commands[] = {
-    {"diff", diff_main},     {"dump", dump_main},     {"help", help_main},
-    {"record", record_main}, {"report", report_main},
+    {"diff", diff_main},   {"doctor", doctor_main}, {"dump", dump_main},
+    {"help", help_main},   {"record", record_main}, {"report", report_main},
+#ifdef OX_SERVE
+    {"serve", serve_main},
+#endif
+#ifdef OX_TOP
+    {"top", top_main},
+#endif
 };
 
 void say(const char *fmt, ...)

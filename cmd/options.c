@@ -10,10 +10,8 @@
 #include "cmd/cmd.h"
 
 enum {
-    INTERVAL_MIN_NS = 100 * 1000, /* 0.1 ms */
-    LONG_ONLY = 256,              /* above every character */
+    LONG_ONLY = 256, /* above every character */
 };
-static const uint64_t interval_max_ns = 10 * OX_NS_PER_S;
 
 /* Each reads one option's value; false after a message. */
 typedef bool read_value(struct options *opt, const char *value);
@@ -62,7 +60,8 @@ static bool read_rate(struct options *opt, const char *value)
 static bool read_interval(struct options *opt, const char *value)
 {
     uint64_t ns;
-    if (parse_duration_ns(value, &ns) < 0 || ns < INTERVAL_MIN_NS || ns > interval_max_ns)
+    if (parse_duration_ns(value, &ns) < 0 || ns < SESSION_INTERVAL_MIN_NS ||
+        ns > SESSION_INTERVAL_MAX_NS)
         return bad("--interval", value, "want a time from 0.1ms to 10s, as 10ms");
     opt->session.interval_ns = ns;
     return true;
@@ -172,6 +171,11 @@ static bool read_focus(struct options *opt, const char *value)
 static bool read_ignore(struct options *opt, const char *value)
 {
     return read_regex("--ignore", value, &opt->ignore, &opt->report.ignore);
+}
+
+static bool read_calls(struct options *opt, const char *value)
+{
+    return read_regex("--calls", value, &opt->calls_re, &opt->calls);
 }
 
 static bool read_demangle(struct options *opt, const char *value)
@@ -299,6 +303,30 @@ static bool set_verbose(struct options *opt, const char *value)
     return opt->verbose = true;
 }
 
+static bool read_listen(struct options *opt, const char *value)
+{
+    opt->listen = value;
+    return true;
+}
+
+static bool read_users(struct options *opt, const char *value)
+{
+    opt->users = value;
+    return true;
+}
+
+static bool read_host(struct options *opt, const char *value)
+{
+    opt->host = value;
+    return strlen(value) < 250 || bad("--host", value, "that is too long for a name");
+}
+
+static bool set_allow_remote(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->allow_remote = true;
+}
+
 static bool set_help(struct options *opt, const char *value)
 {
     (void)value;
@@ -332,6 +360,7 @@ static const struct rule {
     {"python", 0, false, OPTIONS_SAMPLE | OPTIONS_DUMP, set_python},
     {"gil", 0, false, OPTIONS_SAMPLE, set_gil},
     {"capture", 0, true, OPTIONS_SAMPLE | OPTIONS_DUMP, read_capture},
+    {"calls", 0, true, OPTIONS_SAMPLE, read_calls},
     {"quiet", 'q', false, 0, set_quiet},
     {"verbose", 'v', false, 0, set_verbose},
     {"color", 0, true, OPTIONS_PRINT, read_color},
@@ -352,6 +381,10 @@ static const struct rule {
     {"ci", 0, false, OPTIONS_PRINT, set_ci},
     {"save", 0, true, OPTIONS_DUMP, read_save},
     {"replay", 0, true, OPTIONS_DUMP, read_replay},
+    {"listen", 0, true, OPTIONS_SERVE, read_listen},
+    {"users", 0, true, OPTIONS_SERVE, read_users},
+    {"host", 0, true, OPTIONS_SERVE, read_host},
+    {"allow-remote", 0, false, OPTIONS_SERVE, set_allow_remote},
     {"help", 'h', false, 0, set_help},
     {"version", 'V', false, 0, set_version},
 };
@@ -423,6 +456,8 @@ void options_release(struct options *opt)
 {
     if (opt->report.focus)
         regfree(&opt->focus);
+    if (opt->calls)
+        regfree(&opt->calls_re);
     if (opt->report.ignore)
         regfree(&opt->ignore);
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -14,6 +15,7 @@
 #include "cmd/cmd.h"
 #include "cmd/loop.h"
 #include "cmd/progress.h"
+#include "live/calls.h"
 #include "target/proctext.h"
 
 enum { STOPS_NS = 100 * 1000 * 1000 }; /* how long a report waits for stops under way */
@@ -27,7 +29,10 @@ struct run {
     struct session *session;
     struct progress progress;
     size_t warnings_shown;
-    bool stop_asked; /* by the user or the time: sampling has ended */
+    bool stop_asked;         /* by the user or the time: sampling has ended */
+    const struct face *face; /* borrowed; NULL: the report is all that is seen */
+    bool face_ended;
+    struct calls *calls; /* owned; NULL: not followed, or by the face */
 };
 
 int exit_of_error(int rc)
@@ -80,6 +85,8 @@ int add_targets(struct session *s, const struct options *opt)
 static void show_warnings(struct run *r)
 {
     const char *text;
+    if (r->face && r->face->owns_terminal && !r->face_ended)
+        return;
     for (; (text = session_warning(r->session, r->warnings_shown)); r->warnings_shown++) {
         progress_clear(&r->progress);
         if (!r->opt.quiet)
@@ -169,6 +176,40 @@ static void handle_signal(struct run *r, int sig)
     }
 }
 
+/* Their names are wanted while it runs; a few at a time, so that no tick waits for them. */
+static void follow_calls(struct run *r)
+{
+    enum { NAMES_PER_TURN = 64 };
+    bool renamed;
+    if (r->calls)
+        calls_digest(r->calls, session_name_new(r->session, NAMES_PER_TURN, &renamed));
+}
+
+/* As comments: whoever adds up the report's columns does not see them. */
+static void print_calls(struct run *r, const struct profile *p)
+{
+    size_t n;
+    if (!r->calls)
+        return;
+    calls_digest(r->calls, p->n_frames);
+    struct call_row *rows = calls_table(r->calls, &n);
+    puts("#\n# calls (those shorter than the interval are mostly not seen)\n"
+         "#  CALLS     MEAN S  LONGEST S  RUNNING  FUNCTION");
+    for (size_t i = 0; i < n; i++) {
+        char name[1024];
+        escape_text(name, sizeof(name), intern_get(p->strings, rows[i].function), NULL);
+        printf("# %6" PRIu64 " %10.4f %10.4f %8" PRIu64 "  %s\n", rows[i].calls,
+               rows[i].whole ? rows[i].sum_ns / (double)rows[i].whole / 1e9 : 0,
+               rows[i].longest_ns / 1e9, rows[i].running, name);
+    }
+    free(rows);
+}
+
+static bool is_over(const struct run *r)
+{
+    return !r->face && (r->launcher.pid > 0 ? !child_runs(r) : session_finished(r->session));
+}
+
 static void sample(struct run *r)
 {
     while (!r->stop_asked || child_runs(r)) {
@@ -177,13 +218,16 @@ static void sample(struct run *r)
             handle_signal(r, sig);
         if (clock_now_ns() >= session_next_ns(r->session) || !sig)
             session_tick(r->session);
-        if (r->launcher.pid > 0 ? !child_runs(r) : session_finished(r->session))
+        if (is_over(r))
             break;
         if (session_finished(r->session))
             session_finish(r->session);
         if (session_stopping(r->session))
             continue; /* a terminal may keep a writer waiting */
         show_warnings(r);
+        follow_calls(r);
+        if (r->face && r->face->turn(r->face->arg))
+            r->stop_asked = true;
         progress_update(&r->progress, session_samples(r->session), session_paused(r->session));
     }
     session_finish(r->session);
@@ -222,6 +266,8 @@ static int report(struct run *r)
     progress_end(&r->progress, session_samples(r->session));
     if (!session_stopping(r->session))
         guardian_end(&r->guardian);
+    if (r->face && !r->opt.output)
+        return done;
     if (!session_samples(r->session) && !launched) {
         say("no samples: %s", session_paused(r->session)
                                   ? "it stayed paused (SIGUSR2 resumes)"
@@ -234,8 +280,10 @@ static int report(struct run *r)
             p->untimed, session_samples(r->session));
     if (!launched)
         loop_end(&r->loop);
-    if (output_report(&r->opt, p, stdout, &err) == 0)
+    if (output_report(&r->opt, p, stdout, &err) == 0) {
+        print_calls(r, p);
         return done;
+    }
     say("%s", err.text);
     return launched ? EXIT_LAUNCH_FAILED : EXIT_FAILED;
 }
@@ -280,6 +328,21 @@ void prepare_sampler(void)
     limits_prepare();
 }
 
+/* What shows the run may begin threads: before ours changes its priority, and after the forks. */
+static int begin_session(struct run *r)
+{
+    prepare_sampler();
+    int code = r->face ? r->face->begin(r->face->arg) : EXIT_DONE;
+    if (code != EXIT_DONE)
+        return code;
+    r->session = session_new(&r->opt.session, &r->guardian);
+    if (r->face)
+        r->face->attach(r->face->arg, r->session);
+    else if (r->opt.calls)
+        calls_attach(r->calls = calls_new(r->opt.calls), r->session);
+    return EXIT_DONE;
+}
+
 static int launch(struct run *r)
 {
     struct error err;
@@ -287,8 +350,8 @@ static int launch(struct run *r)
         say("%s", err.text);
         return EXIT_LAUNCH_FAILED;
     }
-    prepare_sampler();
-    r->session = session_new(&r->opt.session, &r->guardian);
+    if (begin_session(r) != EXIT_DONE)
+        return EXIT_LAUNCH_FAILED;
     session_start(r->session);
     int rc = launcher_go(&r->launcher, r->opt.command[0], &err);
     if (rc < 0) {
@@ -305,9 +368,10 @@ static int launch(struct run *r)
 
 static int attach(struct run *r)
 {
-    prepare_sampler();
-    r->session = session_new(&r->opt.session, &r->guardian);
-    int code = add_targets(r->session, &r->opt);
+    int code = begin_session(r);
+    if (code != EXIT_DONE)
+        return code;
+    code = add_targets(r->session, &r->opt);
     if (code == EXIT_DONE)
         session_start(r->session);
     return code;
@@ -323,6 +387,13 @@ static int check_usage(const struct options *opt)
     else
         return EXIT_DONE;
     return EXIT_USAGE;
+}
+
+static void end_face(struct run *r)
+{
+    if (r->face && !r->face_ended)
+        r->face->end(r->face->arg);
+    r->face_ended = true;
 }
 
 static int run(struct run *r)
@@ -341,12 +412,15 @@ static int run(struct run *r)
     }
     int code = launched ? launch(r) : attach(r);
     if (code == EXIT_DONE) {
-        progress_begin(&r->progress, &r->opt, launched);
+        progress_begin(&r->progress, &r->opt, launched || r->face);
         sample(r);
+        end_face(r);
         code = session_stopping(r->session) ? report_apart(r) : report(r);
     }
+    end_face(r);
     guardian_end(&r->guardian);
     session_free(r->session);
+    calls_free(r->calls);
     launcher_release(&r->launcher);
     return code;
 }
@@ -366,6 +440,14 @@ static int sample_with(struct run *r, int argc, char **argv, const struct sample
     r->opt.session.keep_time = report_time_of(output_format(&r->opt)) != TIME_NO_USE;
     prepare_terminal(&r->opt);
     return run(r);
+}
+
+int sample_for(const struct options *opt, const struct face *face)
+{
+    struct run r = {.opt = *opt, .launcher = {.go_fd = -1, .failed_fd = -1}, .face = face};
+    if (check_usage(&r.opt) != EXIT_DONE)
+        return EXIT_USAGE;
+    return run(&r);
 }
 
 int sample_as(int argc, char **argv, const struct sample_defaults *defaults)

@@ -81,6 +81,11 @@ const char *intern_get(const struct intern *in, uint32_t id)
     return id < in->n ? in->strings[id] : "";
 }
 
+size_t intern_count(const struct intern *in)
+{
+    return in->n;
+}
+
 uint64_t intern_overflowed(const struct intern *in)
 {
     return in->overflowed;

@@ -25,6 +25,9 @@ uint32_t intern_put_n(struct intern *in, const char *s, size_t len);
 /* Borrowed; lives as long as the table. */
 const char *intern_get(const struct intern *in, uint32_t id);
 
+/* Their numbers are 0 to one less; a number never gets another string. */
+size_t intern_count(const struct intern *in);
+
 uint64_t intern_overflowed(const struct intern *in);
 
 #endif

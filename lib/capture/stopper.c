@@ -346,6 +346,11 @@ static void account(struct stopper *s, const struct stop *stop, uint64_t noticed
     s->ns_sum += ns;
     if (ns > s->ns_max)
         s->ns_max = ns;
+    size_t bucket = 0;
+    while (bucket < STOP_BOUNDS && ns > stop_bounds_ns[bucket])
+        bucket++;
+    s->histogram.counts[bucket]++;
+    s->histogram.ns_sum += ns;
 }
 
 static struct stop *stop_of(struct stopper *s, pid_t tid)

@@ -3,6 +3,7 @@
 #define CAPTURE_STOPPER_H
 
 #include "capture/guardian.h"
+#include "capture/stop_histogram.h"
 #include "capture/visit.h"
 #include "capture/watch.h"
 #include "target/snapshot.h"
@@ -47,6 +48,7 @@ struct stopper {
     size_t n;       /* the first n are under way */
     size_t n_ended; /* the last n_ended have ended, and wait to be handed over */
     uint64_t count, ns_sum, ns_max;
+    struct stop_histogram histogram;
     uint64_t repaired, disturbed;
     struct visit visit;
     bool interrupting; /* more are to be interrupted in this tick: until stopper_await() */

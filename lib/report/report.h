@@ -46,6 +46,7 @@ struct report_row {
     uint32_t line;           /* where the function begins; with opt->lines, the one that ran */
     uint64_t address;        /* with opt->addresses, in the module */
     enum frame_kind kind;
+    uint32_t id; /* of the function, in the tabulation that made it */
     uint64_t self, total;
 };
 

@@ -249,6 +249,7 @@ static void take_rows(struct tabulation *t, size_t n_touched, struct report_tabl
     for (size_t i = 0; i < n_touched; i++) {
         struct report_row *row = &t->functions[t->touched[i]].row;
         table->rows[i] = *row;
+        table->rows[i].id = t->touched[i];
         row->self = row->total = 0;
     }
 }

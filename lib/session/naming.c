@@ -6,11 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "session/naming.h"
 #include "session/state.h"
 
 enum { PERFMAP_MAX_BYTES = 256 << 20 };
+static const uint64_t jit_again_ns = 5 * OX_NS_PER_S;
 
 static uint32_t put(struct session *s, const char *text)
 {
@@ -247,4 +249,49 @@ void naming_advise(struct session *s, const struct module *m, char *buf, size_t 
     namer_ask_advice(s->namer, m, 0);
     while (namer_next(s->namer, &answer, meanwhile, s))
         snprintf(buf, buf_bytes, "%s", answer.text);
+}
+
+static bool is_jit(const struct session *s, size_t frame)
+{
+    return OX_SPACE_KIND(s->profile->frames[frame].space) == SPACE_JIT;
+}
+
+static void take_answers(struct session *s)
+{
+    struct namer_answer answer;
+    while (namer_next(s->namer, &answer, meanwhile, s))
+        use_answer(s, &answer);
+}
+
+/* The maps of those that have one grow while they run. */
+static void name_jit_again(struct session *s)
+{
+    for (size_t i = 0; i < s->n_targets; i++)
+        if (s->targets[i]->live)
+            naming_keep_perfmap(s, s->targets[i]);
+    for (size_t i = PROFILE_NO_FRAME + 1; i < s->frames_named; i++)
+        if (is_jit(s, i))
+            ask_for_frame(s, (uint32_t)i);
+    take_answers(s);
+}
+
+bool naming_new(struct session *s, size_t most)
+{
+    size_t first = s->frames_named ? s->frames_named : PROFILE_NO_FRAME + 1;
+    size_t end = s->profile->n_frames;
+    end = end - first > most ? first + most : end;
+    for (size_t i = first; i < end; i++) {
+        s->jit_is_new |= is_jit(s, i);
+        ask_for_frame(s, (uint32_t)i);
+    }
+    if (first < end)
+        take_answers(s);
+    s->frames_named = end;
+    uint64_t now = clock_now_ns();
+    if (!s->jit_is_new || now - s->jit_named_ns < jit_again_ns)
+        return false;
+    name_jit_again(s);
+    s->jit_named_ns = now;
+    s->jit_is_new = false;
+    return true;
 }

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/escape.h"
 #include "base/mem.h"
 #include "session/state.h"
 
@@ -201,6 +200,7 @@ static void arm(struct session *s)
     uint64_t now = clock_now_ns();
     s->epoch_ns = now - s->tick * s->opt.interval_ns;
     s->resumed_ns = now;
+    s->ticked_ns = 0;
     plan_tick(s, s->tick + 1);
 }
 
@@ -210,13 +210,6 @@ void session_start(struct session *s)
     s->profile->began_ns = clock_wall_ns();
     if (!s->paused)
         arm(s);
-}
-
-static uint64_t sampled_ns(const struct session *s)
-{
-    if (!s->started || s->paused || s->finished)
-        return s->sampled_ns;
-    return s->sampled_ns + (clock_now_ns() - s->resumed_ns);
 }
 
 uint64_t session_next_ns(const struct session *s)
@@ -232,7 +225,7 @@ uint64_t session_next_ns(const struct session *s)
 
 static bool time_is_up(const struct session *s)
 {
-    return s->opt.duration_ns && sampled_ns(s) >= s->opt.duration_ns;
+    return s->opt.duration_ns && status_sampled_ns(s) >= s->opt.duration_ns;
 }
 
 static void beat(struct session *s)
@@ -276,8 +269,9 @@ void session_tick(struct session *s)
     uint64_t present = (now - s->epoch_ns) / s->opt.interval_ns + 1, next = s->tick + 1;
     uint64_t tick = present > next ? present : next;
     s->profile->ticks_missed += tick - next;
+    status_tick(s, now);
     ticks_run(s, tick, tick - next);
-    s->profile->ticks = s->tick;
+    s->profile->ticks = s->tick - s->before.tick;
     plan_tick(s, s->tick + 1);
 }
 
@@ -319,7 +313,7 @@ void session_pause(struct session *s)
     if (s->paused || s->finished)
         return;
     ticks_settle(s);
-    s->sampled_ns = sampled_ns(s);
+    s->sampled_ns = status_sampled_ns(s);
     s->paused = true;
 }
 
@@ -349,6 +343,23 @@ bool session_paused(const struct session *s)
     return s->paused;
 }
 
+int session_set_interval(struct session *s, uint64_t interval_ns, struct error *err)
+{
+    if (interval_ns < SESSION_INTERVAL_MIN_NS || interval_ns > SESSION_INTERVAL_MAX_NS)
+        return error_set(err, -ERANGE, "the interval must be from 0.1 ms to 10 s");
+    if (interval_ns == s->opt.interval_ns || s->finished)
+        return 0;
+    session_reset(s);
+    bool runs = s->started && !s->paused;
+    if (runs)
+        s->sampled_ns = status_sampled_ns(s);
+    s->opt.interval_ns = s->profile->interval_ns = interval_ns;
+    forget_pause(s); /* looks were planned in ticks of another length */
+    if (runs)
+        arm(s);
+    return 0;
+}
+
 bool session_end_stops(struct session *s, uint64_t within_ns)
 {
     struct timespec wait = clock_timespec(WAKE_MAX_NS / 2);
@@ -367,7 +378,7 @@ void session_finish(struct session *s)
 {
     if (s->finished)
         return;
-    s->sampled_ns = sampled_ns(s);
+    s->sampled_ns = status_sampled_ns(s);
     s->finished = true;
     session_end_stops(s, DRAIN_NS);
     stopper_calm(&s->stopper);
@@ -381,75 +392,22 @@ void session_finish(struct session *s)
     s->own_cpu_end_ns = clock_own_cpu_ns();
 }
 
-static void fill_title(struct session *s)
+struct profile *session_profile(struct session *s)
 {
-    char text[400], comm[260];
-    size_t n = 0;
-    if (s->n_targets == 1) {
-        escape_text(comm, sizeof(comm), s->targets[0]->process.comm, NULL);
-        snprintf(text, sizeof(text), "pid %d (%s)", s->targets[0]->process.pid, comm);
-    } else {
-        n = (size_t)snprintf(text, sizeof(text), "pids ");
-        for (size_t i = 0; i < s->n_targets && i < 8; i++)
-            n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%d", i ? "," : "",
-                                  s->targets[i]->process.pid);
-        if (s->n_targets > 8)
-            snprintf(text + n, sizeof(text) - n, " and %zu more", s->n_targets - 8);
+    char title[400];
+    if (!s->paused) {
+        ticks_settle(s);
+        ticks_renew_names(s);
     }
-    s->profile->title = intern_put(s->profile->strings, text);
-}
-
-/* Not getrusage(2): its figure is inherited from the program that started us. */
-static uint64_t own_peak_bytes(void)
-{
-    static const char field[] = "VmHWM:";
-    char line[256];
-    uint64_t kib = 0;
-    FILE *f = fopen("/proc/self/status", "re");
-    while (f && !kib && fgets(line, sizeof(line), f))
-        if (!strncmp(line, field, strlen(field)))
-            kib = strtoull(line + strlen(field), NULL, 10);
-    if (f)
-        fclose(f);
-    return kib * 1024;
-}
-
-static void fill_cost(struct session *s)
-{
-    struct profile_cost *c = &s->profile->cost;
-    c->stops = s->stopper.count;
-    c->stop_ns_sum = s->stopper.ns_sum;
-    c->stop_ns_max = s->stopper.ns_max;
-    c->calls_disturbed = s->stopper.disturbed;
-    c->calls_repaired = s->stopper.repaired;
-    uint64_t own_cpu_ns = clock_own_cpu_ns();
-    if (getpid() != s->own_pid) /* a child that only writes the report: its clock began anew */
-        own_cpu_ns += s->own_cpu_end_ns;
-    uint64_t namer_cpu_ns, namer_peak_bytes, peak_bytes = own_peak_bytes();
-    namer_cost(s->namer, &namer_cpu_ns, &namer_peak_bytes);
-    c->profiler_cpu_ns = own_cpu_ns - s->own_cpu_start_ns + namer_cpu_ns;
-    c->profiler_peak_bytes = peak_bytes > namer_peak_bytes ? peak_bytes : namer_peak_bytes;
+    s->profile->duration_ns = status_sampled_ns(s) - s->before.sampled_ns;
+    naming_resolve(s);
+    session_title(s, title, sizeof(title));
+    s->profile->title = intern_put(s->profile->strings, title);
+    status_cost(s, &s->profile->cost);
     s->profile->modules_folded = s->modules.folded;
     s->profile->tables_cut = namer_tables_cut(s->namer);
     s->profile->lines_cut = namer_lines_cut(s->namer);
     s->profile->names_folded = namer_names_folded(s->namer);
-    c->target_cpu_ns = s->ended_cpu_ns;
-    for (size_t i = 0; i < s->n_targets; i++)
-        for (size_t k = 0; s->targets[i]->live && k < s->targets[i]->threads.n; k++) {
-            const struct watch *w = s->targets[i]->threads.items[k]->watch;
-            c->target_cpu_ns += w ? w->run.run_ns - w->run_first_ns : 0;
-        }
-}
-
-struct profile *session_profile(struct session *s)
-{
-    if (!s->paused)
-        ticks_settle(s);
-    ticks_renew_names(s);
-    s->profile->duration_ns = sampled_ns(s);
-    naming_resolve(s);
-    fill_title(s);
-    fill_cost(s);
     return s->profile;
 }
 

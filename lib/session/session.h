@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "capture/guardian.h"
+#include "capture/stop_histogram.h"
 #include "profile/profile.h"
 #include "symbols/symbols.h"
 
@@ -42,6 +44,9 @@ struct session_options {
     enum demangle demangle;
     bool debuginfod; /* servers may be asked for debug information */
 };
+
+enum { SESSION_INTERVAL_MIN_NS = 100 * 1000 };
+#define SESSION_INTERVAL_MAX_NS (10 * OX_NS_PER_S)
 
 struct session;
 
@@ -83,11 +88,53 @@ void session_pause(struct session *s);
 void session_resume(struct session *s);
 bool session_paused(const struct session *s);
 
+/* The counts begin anew: hits, losses, ticks, time and cost. What is known of the target stays, and
+ * so do opt.duration_ns and its clock. */
+void session_reset(struct session *s);
+
+/* -ERANGE outside of SESSION_INTERVAL_MIN_NS to _MAX_NS. A new interval begins a new count, as
+ * hits at different intervals weigh differently; the present one changes nothing. */
+int session_set_interval(struct session *s, uint64_t interval_ns, struct error *err);
+
+/* How it goes, since the last reset but for the counts that end in _ever. Costs no look at the
+ * target. */
+struct session_status {
+    uint64_t interval_ns;
+    /* between ticks as they came; each falls at a random point of its interval, so the deviation
+     * of a punctual sampler is 0.41 of it. 0: fewer than two. */
+    double achieved_mean_ns, achieved_deviation_ns;
+    uint64_t samples, ticks, ticks_missed, sampled_ns;
+    uint64_t lost[LOSS_N], truncated;
+    struct profile_cost cost;
+    uint64_t samples_ever[PROFILE_STATES], lost_ever[LOSS_N];
+    struct stop_histogram stops_ever;
+    uint64_t cpu_ns_ever;      /* ours */
+    size_t threads, processes; /* watched at present; living */
+    bool paused, finished;
+};
+void session_status(const struct session *s, struct session_status *ret);
+
 /* Stops sampling, waits a moment for stops under way, settles every thread's account. */
 void session_finish(struct session *s);
 
 /* Settles, names what is new, and fills in the head's figures. Borrowed; sampling may go on. */
 struct profile *session_profile(struct session *s);
+
+/*
+ * For those who follow a run as it goes: every hit as it is counted, on the caller's thread, from
+ * now on. It must be quick, and may ask the session for nothing but its ticks and counts. Two at
+ * most.
+ */
+void session_follow(struct session *s, void (*hit)(void *arg, uint32_t tally, uint64_t hits),
+                    void *arg);
+/* Names at most so many of the frames that are new, and returns how many of all have had their
+ * turn: those below keep their names, but for all of KIND_JIT where *ret_jit_renamed is set. Not
+ * with a stop under way. */
+size_t session_name_new(struct session *s, size_t most, bool *ret_jit_renamed);
+/* The counts as they are: session_profile() without settling, naming, or figures in its head. */
+const struct profile *session_counts(const struct session *s);
+/* "pid 4242 (app)": of the processes so far. */
+void session_title(const struct session *s, char *buf, size_t bytes);
 
 uint64_t session_samples(const struct session *s);
 uint64_t session_ticks(const struct session *s);

@@ -128,5 +128,8 @@ void stacks_hit(struct session *s, uint32_t tally, uint64_t hits, uint64_t last_
     if (s->profile->timed)
         profile_moment(s->profile, tally, hits, last_tick);
     s->samples += hits;
+    s->samples_ever[s->profile->tallies[tally].state] += hits;
+    for (size_t i = 0; i < s->n_followers; i++)
+        s->followers[i].hit(s->followers[i].arg, tally, hits);
     atomic_store_explicit(&s->guardian->page->samples, s->samples, memory_order_relaxed);
 }

@@ -75,7 +75,11 @@ struct kept_snapshot {
 };
 
 enum { THREAD_LABEL_BYTES = 130 };
-enum { WARNINGS_MAX = 16, STACK_FRAMES_MAX = UNWIND_FRAMES_MAX + PYTHON_STACK_MAX + 1 };
+enum {
+    WARNINGS_MAX = 16,
+    FOLLOWERS_MAX = 2,
+    STACK_FRAMES_MAX = UNWIND_FRAMES_MAX + PYTHON_STACK_MAX + 1
+};
 
 struct session {
     struct session_options opt;
@@ -94,6 +98,21 @@ struct session {
     uint64_t tick;     /* the last one that was made */
     uint64_t due_ns;   /* when the next one is due */
     uint64_t start_tick, sampled_ns, resumed_ns;
+    uint64_t ticked_ns; /* the last tick's time; 0: none since a pause or reset */
+    struct {
+        uint64_t n;
+        double mean_ns, squares; /* of the distances from tick to tick (Welford) */
+    } pace;
+    struct { /* what was counted before the last reset */
+        uint64_t tick, sampled_ns, lost[LOSS_N];
+        struct profile_cost cost;
+    } before;
+    uint64_t samples_ever[PROFILE_STATES];
+    struct {
+        void (*hit)(void *arg, uint32_t tally, uint64_t hits);
+        void *arg;
+    } followers[FOLLOWERS_MAX];
+    size_t n_followers;
     uint64_t random;
     bool started, paused, finished;
 
@@ -107,6 +126,8 @@ struct session {
     uint64_t own_cpu_start_ns, own_cpu_end_ns; /* of the sampling */
     uint64_t ended_cpu_ns; /* running time of the targets' threads that have ended */
     size_t frames_named;
+    uint64_t jit_named_ns;
+    bool jit_is_new;                  /* named by a map that was read before it was met */
     uint8_t *buf;                     /* a sleeper's stack: SNAPSHOT_STACK_MAX_BYTES */
     struct stack *stack;              /* of the walk under way */
     uint32_t *frames;                 /* root first, STACK_FRAMES_MAX */
@@ -151,6 +172,7 @@ size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
 
 /* naming.c */
 void naming_resolve(struct session *s);
+bool naming_new(struct session *s, size_t most);
 void naming_keep_perfmap(struct session *s, struct target *t);
 int naming_open_in_target(void *session, const struct module *m, const char *path);
 bool naming_kept_fd(void *session, size_t i, int *ret_fd); /* what process_open_file() needs */
@@ -167,6 +189,11 @@ void ticks_renew_names(struct session *s);
 void ticks_label(const struct thread *th, char label[THREAD_LABEL_BYTES]);
 /* `owed`: the last tick that its threads were there for. */
 void ticks_end_target(struct session *s, struct target *t, uint64_t owed);
+
+/* status.c: `now` is that of a tick. */
+void status_tick(struct session *s, uint64_t now);
+void status_cost(const struct session *s, struct profile_cost *ret);
+uint64_t status_sampled_ns(const struct session *s);
 
 /* session.c: a living one, or NULL. */
 struct target *session_target(struct session *s, pid_t pid);

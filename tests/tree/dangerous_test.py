@@ -15,7 +15,7 @@ RULES = [
     ("stopping", r"\bptrace\s*\(", ["lib/capture/stopper.c", "lib/capture/seize.c", "lib/capture/launcher.c"]),
     ("waiting for children", r"\b(?:waitpid|waitid|wait[34]?)\s*\(",
      ["lib/capture/stopper.c", "lib/capture/launcher.c", "lib/capture/guardian.c",
-      "lib/symbols/namer_process.c", "cmd/help.c"]),
+      "lib/symbols/namer_process.c", "cmd/help.c", "cmd/top.c"]),
     ("signals to others", r"\b(?:kill|tgkill|tkill|pidfd_send_signal|SYS_pidfd_send_signal)\b",
      ["lib/capture/launcher.c", "lib/capture/guardian.c", "lib/symbols/namer_process.c",
       "lib/target/process.c", "cmd/*"]),

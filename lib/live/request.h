@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LIVE_REQUEST_H
+#define LIVE_REQUEST_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "live/api.h"
+#include "live/users.h"
+#include "live/web.h"
+
+/* What the files of the web part share; nobody else includes it. */
+
+enum {
+    TOKEN_CHARS = SECRET_CHARS,
+    FIELD_MAX_BYTES = 600,
+    BODY_MAX_BYTES = 4096,
+    WAITING_MAX = 8, /* requests for a profile of the next seconds */
+};
+
+/* A connection. */
+struct client {
+    struct client *older, *newer;
+    int fd;            /* libmicrohttpd's */
+    uint64_t since_ns; /* of what it does now */
+    enum client_state { CLIENT_HEADERS, CLIENT_BODY, CLIENT_WAITING, CLIENT_READS } state;
+    bool shut;
+};
+
+struct web {
+    struct feed *feed;                 /* borrowed */
+    const struct listening *listening; /* borrowed */
+    struct users *users;               /* borrowed; NULL: the token alone */
+    struct MHD_Daemon *daemon;
+    struct mirror *mirror;
+    char token[TOKEN_CHARS + 1], root[TOKEN_CHARS + 3]; /* root: "/TOKEN/", or "/" */
+    char *address;                                      /* owned */
+    pthread_t thread;
+    _Atomic bool ending;
+    struct client *oldest, *newest;
+    size_t n_clients; /* but those that are shut */
+    struct request *waiting;
+};
+
+struct route;
+
+/* What is asked on a connection. */
+struct request {
+    struct web *web;
+    struct client *client;
+    struct MHD_Connection *connection;
+    const struct route *route;
+    const struct login *login; /* borrowed; of users */
+    bool may_control;
+    size_t body_bytes;
+    char interval[FIELD_MAX_BYTES], name[FIELD_MAX_BYTES], password[FIELD_MAX_BYTES];
+    struct MHD_PostProcessor *form;
+
+    /* a profile of the next seconds */
+    struct request *next_waiting;
+    bool waits;
+    uint64_t due_ns;
+    struct mirror_mark mark;
+
+    /* the answer */
+    unsigned status;
+    const char *type, *location, *cookie, *allow;
+    char disposition[120];
+};
+
+/* False: it may not be asked, and request->status says what to answer. */
+bool gate_admits(struct request *r, const char *url, const char *method);
+
+/* Writes the answer's body, and sets its status and type. */
+struct route {
+    const char *path;
+    bool changes; /* by POST; else by GET */
+    void (*answer)(struct request *r, FILE *out);
+};
+/* NULL: there is no such path. */
+const struct route *route_find(const char *path, bool post, bool *ret_other_method);
+
+/* {"error": sentence} */
+void answer_error(struct request *r, unsigned status, const char *sentence, FILE *out);
+
+const char *request_header(const struct request *r, const char *name);
+const char *request_argument(const struct request *r, const char *name);
+
+#endif

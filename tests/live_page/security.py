@@ -1,0 +1,415 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Who may see and change what on the live page, and what a hostile client can't do to it."""
+import crypt
+import json
+import os
+import re
+import shutil
+import socket
+import stat
+import tempfile
+import time
+import unittest
+
+import harness
+from harness import Target, pause, wait_until
+from page import ROUTES, Page
+
+SECRET_WORDS = (b"spin", b"samples", b"pid", b"oxprof_")
+
+
+class Gate(harness.Case):
+    """Nobody gets anything without the token."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.target = Target("spin")
+        cls.page = Page("-p", cls.target.pid)
+        cls.page.wait_samples()
+
+    @classmethod
+    def tearDownClass(cls):
+        with cls.page as page, cls.target as target:
+            result = page.finish()
+            target.finish()
+        if result.code != 0:
+            raise AssertionError(result)
+
+    def refused(self, answer, status, what):
+        self.assertEqual(answer.status, status, what)
+        self.assertEqual(answer.body, b"", what)
+
+    def test_no_or_wrong_token(self):
+        """401 and not a byte for every route, under no, a wrong, a cut and a longer token."""
+        token = self.page.root[1:]
+        wrong = token[:-1] + ("0" if token[-1] != "0" else "1")
+        for method, path in ROUTES:
+            for root in ("", "/" + wrong, "/" + token[:-1], "/" + token + "0", "/" + "0" * 32,
+                         "//" + token):
+                self.refused(self.page.ask(method, path, root=root), 401, (method, root, path))
+
+    def test_foreign_host(self):
+        """421 under any other name, with the right token too."""
+        port = self.page.port
+        for host in ("evil.example", f"evil.example:{port}", "127.0.0.1", f"127.0.0.2:{port}",
+                     f"127.0.0.1:{port + 1}", "localhost", f"localhost.evil:{port}", "", "@"):
+            for method, path in ROUTES:
+                self.refused(self.page.ask(method, path, {"Host": host}), 421, (host, path))
+        self.assertEqual(self.page.ask("GET", "/api/status",
+                                       {"Host": f"LOCALHOST:{port}"}).status, 200)
+
+    def test_no_host(self):
+        with socket.create_connection((self.page.host, self.page.port), 10) as plain:
+            plain.sendall(f"GET {self.page.root}/api/status HTTP/1.0\r\n\r\n".encode())
+            self.assertRegex(plain.recv(4096), rb"^HTTP/1.[01] (421|400) ")
+
+    def test_cross_origin(self):
+        """403 for changes that another site's page asks for; nothing changes."""
+        for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"},
+                        {"Origin": f"https://{self.page.netloc}"},
+                        {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}):
+            for method, path in ROUTES:
+                if method == "POST":
+                    self.refused(self.page.ask("POST", path, headers), 403, (headers, path))
+        status = self.page.status()
+        self.assertFalse(status["paused"])
+        self.assertEqual((status["interval_ns"], status["resets"]), (10000000, 0))
+
+    def test_changes_by_get(self):
+        """405: a link or an image changes nothing."""
+        for method, path in ROUTES:
+            if method == "POST":
+                answer = self.page.ask("GET", path)
+                self.refused(answer, 405, path)
+                self.assertEqual(answer.headers["Allow"], "POST")
+        for method in ("PUT", "DELETE", "OPTIONS", "TRACE"):
+            self.assertEqual(self.page.ask(method, "/api/status").status, 405, method)
+
+    def test_unknown_routes(self):
+        for path in ("/x", "/api/", "/api/statuss", "/../etc/passwd", "/%2e%2e/etc/passwd",
+                     "/api/status/", "/login/"):
+            self.assertEqual(self.page.ask("GET", path).status, 404, path)
+
+    def test_headers(self):
+        """Every answer carries the policy; nothing is kept by caches."""
+        for method, path in ROUTES:
+            if method == "GET" and "pprof" not in path:
+                headers = self.page.ask(method, path).headers
+                self.assertIn("default-src 'none'; script-src 'self'",
+                              headers["Content-Security-Policy"], path)
+                self.assertEqual(headers["Referrer-Policy"], "no-referrer")
+                self.assertEqual(headers["X-Content-Type-Options"], "nosniff")
+                self.assertEqual(headers["Cache-Control"], "no-store")
+
+    def test_bad_parameters(self):
+        """400 with a sentence, never 500: intervals, expressions, numbers."""
+        for interval in ("", "0", "-1", "1e3", "99us", "10001ms", "11", "abc", "5 ms", "nan",
+                         "18446744073709551616", "1%00", "9" * 500):
+            answer = self.page.ask("POST", f"/api/interval?interval={interval.replace(' ', '+')}")
+            self.assertEqual(answer.status, 400, interval)
+            self.assertTrue(json.loads(answer.body)["error"], interval)
+        for query in ("re_filter=(", "re_filter=a{100}", "re_filter=((a{9}){9}){9}",
+                      "re_filter=(a)%5C1", "re_filter=" + "a" * 201, "max_records=0",
+                      "max_records=x", "max_records=-1", "thread=x", "sort=x", "from=1e9"):
+            answer = self.page.ask("GET", f"/api/functions?{query}")
+            self.assertEqual(answer.status, 400, query)
+            self.assertTrue(json.loads(answer.body)["error"], query)
+        self.assertEqual(self.page.status()["interval_ns"], 10000000)
+
+    def test_large_requests(self):
+        """A head over 8 KiB, and a body over 4 KiB, are refused; the page answers on."""
+        answer = self.page.ask("GET", "/api/status", {"X-Large": "x" * 20000})
+        self.assertIn(answer.status, (413, 431))
+        with self.assertRaises((ConnectionError, harness.subprocess.SubprocessError,
+                                AssertionError, OSError)):
+            answer = self.page.ask("POST", "/api/interval", {}, body="interval=" + "1" * 100000)
+            self.assertNotEqual(answer.status, 200)
+            raise ConnectionError
+        self.page.status()
+
+
+class Slow(harness.Case):
+    def test_slow_connections(self):
+        """1,000 that dribble their heads: the page answers, and no tick is missed for them."""
+        with Target("spin") as target, Page("-p", target.pid) as page:
+            page.wait_samples(50)
+            before = self.share_of_ticks(page)
+            dribble = []
+            for _ in range(1000):
+                try:
+                    s = socket.create_connection((page.host, page.port), 5)
+                    s.sendall(b"GET / HTTP/1.1\r\nX-")
+                    dribble.append(s)
+                except OSError:
+                    pass
+            answered, end = 0, time.monotonic() + 5
+            share = self.share_of_ticks(page, lambda: self.drip(dribble, end))
+            answered = page.status()["samples"]
+            print(f"  of the ticks due, kept: {before:.4f} before, {share:.4f} meanwhile, "
+                  f"{len(dribble)} connections", flush=True)
+            self.assertGreater(answered, 0)
+            self.assertGreaterEqual(len(dribble), 900)
+            self.assertGreater(share, before - 0.05)
+            for s in dribble:
+                s.close()
+            page.finish()
+            target.finish()
+
+    def drip(self, sockets, end):
+        while time.monotonic() < end:
+            for s in sockets:
+                try:
+                    s.send(b"a")
+                except OSError:
+                    pass
+            pause(0.2)
+
+    def share_of_ticks(self, page, meanwhile=lambda: pause(4)):
+        """Of the ticks that were due meanwhile, how many were kept."""
+        a = page.status()
+        meanwhile()
+        b = page.status()
+        due = b["ticks"] - a["ticks"]
+        return 1 - (b["ticks_missed"] - a["ticks_missed"]) / due
+
+
+class Users(harness.Case):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.file = os.path.join(self.folder.name, "users")
+
+    def write(self, text, mode=0o600):
+        with open(self.file, "w", encoding="ascii") as file:
+            file.write(text)
+        os.chmod(self.file, mode)
+
+    def hashed(self, password):
+        return crypt.crypt(password, crypt.mksalt(crypt.METHOD_SHA512, rounds=1000))
+
+    def login(self, page, name, password):
+        return page.ask("POST", "/login", {"Content-Type": "application/x-www-form-urlencoded"},
+                        f"name={name}&password={password}")
+
+    def cookie(self, answer):
+        self.assertEqual(answer.status, 303, answer)
+        self.assertRegex(answer.headers["Set-Cookie"], r"; HttpOnly; SameSite=Strict")
+        return {"Cookie": answer.headers["Set-Cookie"].split(";")[0]}
+
+    def test_users(self):
+        """One may look, one may control as well; nobody else sees anything."""
+        self.write(f"# us\nann:{self.hashed('right')}:control\nbob:{self.hashed('see')}:look\n")
+        with Target("spin") as target, Page("-p", target.pid, "--users", self.file) as page:
+            self.check_outsiders(page)
+            ann, bob = (self.cookie(self.login(page, *who)) for who in
+                        (("ann", "right"), ("bob", "see")))
+            self.check_roles(page, ann, bob)
+            basic = {"Authorization": "Basic Ym9iOnNlZQ=="}
+            self.assertEqual(page.ask("GET", "/metrics", basic).status, 200)
+            self.assertEqual(page.ask("POST", "/api/pause", basic).status, 401)
+            tries = [self.login(page, "ann", "wrong").status for _ in range(8)]
+            self.assertEqual(tries[:5].count(401), 5)
+            self.assertEqual(tries[-1], 429)
+            self.assertEqual(self.login(page, "ann", "right").status, 429, "too many tries")
+            self.assertEqual(page.ask("GET", "/api/status", ann).status, 200, "still logged in")
+            page.finish()
+            target.finish()
+
+    def check_outsiders(self, page):
+        for method, path in ROUTES:
+            for headers in ({}, {"Cookie": "oxprof=" + "0" * 32}, {"Cookie": "oxprof="},
+                            {"Authorization": "Basic !!!"}):
+                answer = page.ask(method, path, headers)
+                self.assertIn(answer.status, (401, 403), (method, path))
+                self.assertNotIn(b"spin", answer.body)
+                if path != "/":
+                    self.assertEqual(answer.body, b"")
+
+    def check_roles(self, page, ann, bob):
+        for user, may in ((ann, True), (bob, False)):
+            status = json.loads(page.ask("GET", "/api/status", user).body)
+            self.assertEqual(status["may_control"], may)
+            secret = {"X-Oxprof-Secret": status["secret"]}
+            for headers in (user, {**user, "X-Oxprof-Secret": "0" * 32}):
+                self.assertEqual(page.ask("POST", "/api/pause", headers).status, 403)
+            self.assertEqual(page.ask("POST", "/api/pause", {**user, **secret}).status,
+                             200 if may else 403)
+            self.assertEqual(page.ask("POST", "/api/resume",
+                                      {**user, **secret, "Origin": "http://evil.example"}).status,
+                             403)
+
+    def test_bad_files(self):
+        """Refused before anything is served."""
+        good = f"ann:{self.hashed('x')}:look\n"
+        for text, mode in ((good, 0o666), ("", 0o600), ("ann\n", 0o600),
+                           ("ann:abJnggxhB/yWI:look\n", 0o600), (good.replace("look", "root"), 0o600),
+                           ("ann:$1$abc$def:look\n", 0o600)):
+            self.write(text, mode)
+            result = harness.oxprof("serve", "-p", os.getpid(), "--users", self.file)
+            self.assertEqual(result.code, 2, (text, result))
+            self.assertRegex(result.err, "^oxprof: --users ")
+
+    def test_remote(self):
+        """Other machines only with both options; loopback in all its spellings without."""
+        self.write(f"ann:{self.hashed('x')}:look\n")
+        for options in ((), ("--allow-remote",), ("--users", self.file)):
+            result = harness.oxprof("serve", "-p", os.getpid(), "--listen", "0.0.0.0:0", *options)
+            self.assertEqual(result.code, 2, (options, result))
+        with Target("spin") as target:
+            for where in ("127.0.0.1:0", "localhost:0", "[::1]:0"):
+                with harness.Oxprof("serve", "-p", target.pid, "--listen", where) as process:
+                    self.assertTrue(process.err.wait_for("http://|::1"), where)
+                    process.send(harness.signal.SIGTERM)
+                    process.wait()
+            target.finish()
+
+    def test_unix_socket(self):
+        """Mode 0600 from its first moment, gone at the end, never in place of something else."""
+        path = os.path.join(self.folder.name, "socket")
+        with Target("spin") as target:
+            with Page("-p", target.pid, "--listen", f"unix:{path}", unix=path) as page:
+                self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+                page.wait_samples()
+                self.assertEqual(page.ask("GET", "/api/status", root="").status, 401)
+                self.assertEqual(page.finish().code, 0)
+            self.assertFalse(os.path.exists(path))
+            with open(path, "w", encoding="ascii") as file:
+                file.write("precious")
+            result = harness.oxprof("serve", "-p", target.pid, "--listen", f"unix:{path}")
+            self.assertEqual(result.code, 1, result)
+            with open(path, encoding="ascii") as file:
+                self.assertEqual(file.read(), "precious")
+            target.finish()
+
+
+class Session(harness.Case):
+    """What the page does is what the session does."""
+
+    def test_pause(self):
+        """While paused nothing of the target is looked at, let alone touched; a stop ends at once."""
+        with Target("sleepers") as target, Page("-p", target.pid) as page:
+            page.wait_samples(20)
+            self.assertIn(page.post("/api/pause").status, (200, 202))
+            paused = wait_until(lambda: (s := page.status())["paused"] and s, "the pause")
+            if shutil.which("strace"):
+                self.check_untouched(page, target)
+            pause(0.5)
+            now = page.status()
+            self.assertTrue(now["paused"])
+            self.assertEqual((now["samples"], now["ticks"], now["cost"]["stops"]),
+                             (paused["samples"], paused["ticks"], paused["cost"]["stops"]))
+            self.assertEqual(page.post("/api/resume").status, 200)
+            page.wait_samples(now["samples"] + 5)
+            page.post("/ox_profile/pause")
+            wait_until(lambda: page.status()["paused"], "the other pause")
+            began = time.monotonic()
+            self.assertEqual(page.finish().code, 0)
+            self.assertLess(time.monotonic() - began, 5)
+            target.finish()
+
+    def check_untouched(self, page, target):
+        """The sampler's system calls for a second: none on the target."""
+        with harness.Process(["strace", "-f", "-p", str(page.pid), "-e",
+                              "trace=ptrace,process_vm_readv,openat,openat2,pread64,read"]) as trace:
+            trace.err.wait_for(r"attached")
+            pause(1)
+            trace.send(harness.signal.SIGINT)
+            trace.wait()
+            text = trace.err.rest()
+        touched = [line for line in text.splitlines()
+                   if re.search(rf"ptrace\(|process_vm|/proc/{target.pid}\b|pread64\(", line)
+                   and "loadavg" not in line and "/proc/self" not in line]
+        self.assertEqual(touched, [], text)
+
+    def test_interval_and_reset(self):
+        with Target("spin") as target, Page("-p", target.pid, "-i", "20ms") as page:
+            before = page.wait_samples(10)
+            self.assertEqual(page.post("/api/interval?interval=2ms").status, 200)
+            status = page.wait_samples(200)
+            self.assertEqual(status["interval_ns"], 2000000)
+            self.assertGreater(status["resets"], before["resets"])
+            self.assertLess(abs(status["achieved_mean_ns"] - 2e6), 2e6, "the achieved interval")
+            page.post("/api/pause")
+            page.post("/api/reset")
+            self.assertEqual(page.status()["samples"], 0)
+            self.assertGreater(sum(v for k, v in page.metrics().items() if "samples_total" in k), 200,
+                               "counters never fall")
+            self.assertEqual(page.ask("POST", "/api/interval", {
+                "Content-Type": "application/x-www-form-urlencoded"}, "interval=0.005").status, 200)
+            self.assertEqual(page.status()["interval_ns"], 5000000)
+            page.finish()
+            target.finish()
+
+    def test_query(self):
+        """Filter and limit, "n of m", self and total, threads: they add up as in the report."""
+        with Target("shares_c") as target, Page("-p", target.pid, "-r", "1000") as page:
+            page.wait_samples(500)
+            page.post("/api/pause")
+            whole = page.get("/api/functions?max_records=1000")["cpu"]
+            self.assertEqual(sum(f[0] for f in whole["functions"]), whole["samples"])
+            self.assertEqual(max(f[1] for f in whole["functions"]), whole["samples"])
+            self.assertEqual((len(whole["functions"]), whole["matched"]), (whole["of"],) * 2)
+            few = page.get("/api/functions?max_records=2&re_filter=%5Eshare_")["cpu"]
+            self.assertEqual(len(few["functions"]), 2)
+            self.assertEqual(few["matched"],
+                             len([f for f in whole["functions"] if f[3].startswith("share_")]))
+            self.assertEqual((few["of"], few["samples"]), (whole["of"], whole["samples"]))
+            old = page.get("/ox_profile/status?max_records=1&re_filter=recurse")
+            self.assertEqual([f[3] for f in old["functions"]["cpu"]["functions"]], ["recurse"])
+            recurse = old["functions"]["cpu"]["functions"][0]
+            self.assertLess(recurse[1], 0.3 * whole["samples"], "recursion counts once")
+            threads = page.get("/api/threads")["threads"]
+            self.assertEqual(sum(t["cpu"] for t in threads), whole["samples"])
+            report = page.ask("GET", "/api/profile?format=text").body.decode()
+            self.assertEqual(harness.Report(report).cpu, whole["samples"])
+            page.finish()
+            target.finish()
+
+    def test_launched_and_several(self):
+        """`serve -- CMD` stays until it is ended, and returns the command's status."""
+        with Page("--", "sh", "-c", "exit 3") as page:
+            wait_until(lambda: page.status()["finished"], "the command's end")
+            self.assertEqual(page.post("/api/pause").status, 409)
+            self.assertEqual(page.finish().code, 3)
+        with Target("spin") as one, Target("spin") as two:
+            with Page("-p", f"{one.pid},{two.pid}") as page:
+                wait_until(lambda: {t["pid"] for t in page.get("/api/threads")["threads"]} ==
+                           {one.pid, two.pid}, "threads of both")
+                self.assertEqual(page.status()["processes"], 2)
+                page.finish()
+            one.finish()
+            two.finish()
+
+    def test_metrics(self):
+        with Target("spin") as target, Page("-p", target.pid) as page:
+            page.wait_samples(20)
+            metrics = page.metrics()
+            self.assertGreater(metrics[f'oxprof_samples_total{{pid="{target.pid}",state="cpu"}}'], 0)
+            self.assertEqual(metrics["oxprof_stop_seconds_count"], metrics["oxprof_stops_total"])
+            self.assertNotIn("spin_here", str(metrics))
+            if shutil.which("promtool"):
+                text = page.ask("GET", "/metrics").body
+                check = harness.subprocess.run(["promtool", "check", "metrics"], input=text,
+                                               capture_output=True, check=False)
+                self.assertEqual((check.returncode, check.stdout, check.stderr), (0, b"", b""))
+            page.finish()
+            target.finish()
+
+    def test_calls(self):
+        """Functions of known length: counts within 5 %, means within an interval."""
+        with Target("known_calls") as target:
+            result = harness.oxprof("-p", target.pid, "-i", "1ms", "-d", "12s", "--calls", "^lasts_")
+            true = target.finish()
+        self.assertEqual(result.code, 0, result.err)
+        rows = {name: (int(calls), float(mean)) for calls, mean, name in
+                re.findall(r"^# +(\d+) +([\d.]+) +[\d.]+ +\d+  (lasts_\w+)$", result.out, re.M)}
+        print(" ", rows, true, flush=True)
+        for name in ("lasts_5ms", "lasts_50ms", "lasts_500ms", "lasts_2s"):
+            calls, mean = rows[name]
+            self.assertLess(abs(calls - true[f"{name}_calls"]), 3 + 0.05 * true[f"{name}_calls"], name)
+            self.assertLess(abs(mean - true[f"{name}_mean_us"] / 1e6), 0.001 + 0.02 * mean, name)
+
+
+if __name__ == "__main__":
+    harness.main()
