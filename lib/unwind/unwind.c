@@ -502,8 +502,8 @@ bool unwinder_function_start(struct unwinder *u, struct module *m, uint64_t vadd
     return true;
 }
 
-static void walk(struct unwinder *u, const struct snapshot *snap, const struct mappings *maps,
-                 struct stack *ret_stack)
+static void walk_stack(struct unwinder *u, const struct snapshot *snap, const struct mappings *maps,
+                       struct stack *ret_stack)
 {
     struct walk w = {.u = u, .snap = snap, .maps = maps, .out = ret_stack};
     w.spent = cfi_spent(u->cfi);
@@ -524,7 +524,7 @@ void unwinder_walk(struct unwinder *u, const struct snapshot *snap, const struct
                    struct stack *ret_stack)
 {
     u->n_asked = 0;
-    walk(u, snap, maps, ret_stack);
+    walk_stack(u, snap, maps, ret_stack);
 }
 
 void unwinder_walk_on(struct unwinder *u, const struct snapshot *snap, const struct mappings *maps,
@@ -532,5 +532,5 @@ void unwinder_walk_on(struct unwinder *u, const struct snapshot *snap, const str
 {
     if (u->n_asked < ASKED_MAX)
         u->asked[u->n_asked++] = stack->miss_addr;
-    walk(u, snap, maps, stack);
+    walk_stack(u, snap, maps, stack);
 }
