@@ -30,6 +30,7 @@ enum kind {
     NO_DEBUG_FRAME, /* the same for libunwind, which is not given .debug_frame */
     NO_REGISTER,    /* a sleeper shows two registers; the oracle has not learnt the others */
     ORACLE_SHORT,   /* the oracle ends earlier, ours reaches the thread's first function */
+    GO_BOTTOM,      /* Go's runtime has changed stacks: it goes on with words of the other one */
     ORACLE_BEYOND,  /* the oracle goes on behind the thread's first function, to no code */
     LANDING,        /* an exception's: return addresses and registers are being replaced */
     OURS_SHORT,     /* not explained, as all below */
@@ -49,6 +50,7 @@ static const struct {
     [NO_DEBUG_FRAME] = {".debug_frame only", STANDING_EXPLAINED},
     [NO_REGISTER] = {"a sleeper's register", STANDING_EXPLAINED},
     [ORACLE_SHORT] = {"it stops, ours is whole", STANDING_EXPLAINED},
+    [GO_BOTTOM] = {"Go has changed stacks there", STANDING_EXPLAINED},
     [ORACLE_BEYOND] = {"it goes on into no code", STANDING_EXPLAINED},
     [LANDING] = {"landing of an exception, nobody is right", STANDING_EXPLAINED},
     [OURS_SHORT] = {"OURS STOPS", STANDING_DIFFERENT},
@@ -149,6 +151,16 @@ static enum kind kind_of_jump(struct comparison *c, struct living *l, const stru
     return landing && lost && c->walked.end != STACK_COMPLETE ? LANDING : APART;
 }
 
+static bool is_go_bottom(struct comparison *c, struct living *l)
+{
+    static const char *const names[] = {"runtime.mcall", "runtime.systemstack", "runtime.mstart",
+                                        "runtime.morestack"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (is_in(c, l, c->ours.n - 1, names[i]))
+            return true;
+    return false;
+}
+
 static enum kind kind_of(struct comparison *c, struct living *l, const struct snapshot *snap,
                          size_t which)
 {
@@ -166,6 +178,8 @@ static enum kind kind_of(struct comparison *c, struct living *l, const struct sn
         return NO_REGISTER;
     if (whole && n == it->n)
         return ORACLE_SHORT;
+    if (whole && n == c->ours.n && is_go_bottom(c, l))
+        return GO_BOTTOM;
     if (whole && n == c->ours.n && !is_code(l, it->addrs[n] - 1))
         return ORACLE_BEYOND;
     enum kind jump = kind_of_jump(c, l, it);
