@@ -92,6 +92,8 @@ static void show_thread(struct replay *r, const struct snapfile_item *item,
         return;
     struct unwinder *u = unwinder_new();
     unwinder_walk(u, &item->snap, maps, &r->stack);
+    while (r->stack.end == STACK_UNMAPPED && r->stack.miss_addr) /* maps are all that there is */
+        unwinder_walk_on(u, &item->snap, maps, &r->stack);
     puts("#");
     dump_thread(item->snap.tid, item->name ? item->name : "", item->snap.state == STATE_WAIT,
                 item->snap.syscall);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,22 +19,29 @@ static void note_reads(struct session *s)
     }
 }
 
+/* False where we know no more than before: the table is full, or a kernel without PROCMAP_QUERY is
+ * not asked so soon again. */
+static bool ask(struct session *s, struct target *t, uint64_t addr)
+{
+    int rc = process_map(&t->process, &s->modules, addr);
+    if (rc == 0)
+        return mappings_find(&t->process.maps, addr) != NULL;
+    return rc == -ENODATA && t->process.maps_query;
+}
+
 static void walk(struct session *s, struct target *t, const struct snapshot *snap,
                  struct stack *stack)
 {
-    uint64_t last_miss = 0;
     /* Without PROCMAP_QUERY the copy needed the mapping of the stack in the table: for the next
      * time. */
     if (!snap->stack_bytes && !t->process.maps_query)
         process_map(&t->process, &s->modules, snap->regs.value[DWREG_RSP]);
-    for (int i = 0; i < MAP_TRIES; i++) {
-        unwinder_walk(t->unwinder, snap, &t->process.maps, stack);
-        if (stack->end != STACK_UNMAPPED || stack->miss_addr == last_miss)
-            return;
-        last_miss = stack->miss_addr;
-        if (process_map(&t->process, &s->modules, stack->miss_addr) < 0)
+    unwinder_walk(t->unwinder, snap, &t->process.maps, stack);
+    for (int i = 0; i < MAP_TRIES && stack->end == STACK_UNMAPPED && stack->miss_addr; i++) {
+        if (!ask(s, t, stack->miss_addr))
             return;
         note_reads(s);
+        unwinder_walk_on(t->unwinder, snap, &t->process.maps, stack);
     }
 }
 

@@ -66,14 +66,20 @@ static void set_scheduling(const struct namer_job *job)
  * sampler's is reserved only. */
 static void limit_memory(void)
 {
-    uint64_t pages = 0;
+    char line[256] = "";
+    const char *at = line;
     struct rlimit data, core = {0};
     setrlimit(RLIMIT_CORE, &core);
     FILE *f = fopen("/proc/self/statm", "re");
-    /* "size resident shared text lib data dt" (proc(5)), in pages */
-    if (!f || fscanf(f, "%*u %*u %*u %*u %*u %" SCNu64, &pages) != 1)
+    if (!f || !fgets(line, sizeof(line), f))
         _exit(1);
     fclose(f);
+    /* "size resident shared text lib data dt" (proc(5)), in pages */
+    for (int field = 0; field < 5 && at; field++)
+        at = strchr(at + 1, ' ');
+    if (!at)
+        _exit(1);
+    uint64_t pages = strtoull(at, NULL, 10);
     data.rlim_max = pages * (uint64_t)sysconf(_SC_PAGESIZE) + ((rlim_t)NAMER_DATA_MAX_MIB << 20);
     data.rlim_cur = data.rlim_max;
     if (setrlimit(RLIMIT_DATA, &data) < 0)
@@ -113,7 +119,8 @@ static void close_others(const struct namer_job *job, int fd)
         keep(&kept, job->modules->items[i]->fd);
     for (size_t i = 0; job->opt.kept_fd && job->opt.kept_fd(job->opt.kept_arg, i, &more); i++)
         keep(&kept, more);
-    qsort(kept.items, kept.n, sizeof(*kept.items), by_number);
+    if (kept.n)
+        qsort(kept.items, kept.n, sizeof(*kept.items), by_number);
     for (size_t i = 0; i < kept.n; i++) {
         unsigned here = (unsigned)kept.items[i];
         if (here > next && close_range(next, here - 1, 0) < 0)

@@ -45,6 +45,7 @@ struct fallback {
     struct record record;
     uint64_t place; /* addr that the FDE is for */
     bool compiling;
+    bool moved;                                 /* the record has RSP's rule in RAX's column */
     _Alignas(8) uint8_t state[ROW_STATE_BYTES]; /* libunwind's, opaque */
 
     enum fault fault; /* what the last accessor call failed at */
@@ -244,7 +245,18 @@ static void close_entry(struct record *r, size_t at)
     memcpy(r->bytes + at, &bytes, sizeof(bytes));
 }
 
-static bool record_write(struct record *r, const struct cfi_state *state, uint64_t addr)
+/*
+ * To libunwind the caller's RSP is the CFA, always. A rule for RSP itself, as of code that jumps to
+ * another stack (glibc's __longjmp), it evaluates as RAX's, which no callee keeps.
+ */
+static bool moves_sp(const struct cfi_state *state)
+{
+    const unsigned none = 1u << CFI_UNSAID | 1u << CFI_SAME, lost = none | 1u << CFI_UNDEFINED;
+    return !(lost & 1u << state->regs[DWREG_RSP].where) &&
+           (lost & 1u << state->regs[DWREG_RAX].where);
+}
+
+static bool record_write(struct record *r, const struct cfi_state *state, bool moved, uint64_t addr)
 {
     static const uint8_t head[] = {
         1, 'z',    'R',       0, /* version, augmentation */
@@ -258,7 +270,7 @@ static bool record_write(struct record *r, const struct cfi_state *state, uint64
     put_bytes(r, head, sizeof(head));
     put_cfa(r, &state->cfa);
     for (unsigned i = 0; i < DWREG_N; i++)
-        put_rule(r, i, &state->regs[i]);
+        put_rule(r, i, &state->regs[moved && i == DWREG_RAX ? DWREG_RSP : i]);
     close_entry(r, CIE_AT);
     r->fde_at = r->n;
     put_u32(r, 0);
@@ -281,7 +293,8 @@ static bool take_state(void *arg, uint64_t start, uint64_t end, const struct cfi
     struct wanted *w = arg;
     if (w->vaddr < start || w->vaddr >= end)
         return true;
-    w->written = record_write(&w->f->record, state, w->f->place);
+    w->f->moved = moves_sp(state);
+    w->written = record_write(&w->f->record, state, w->f->moved, w->f->place);
     return false;
 }
 
@@ -326,14 +339,17 @@ static enum fallback_result evaluate(struct fallback *f, struct regs *regs,
     if (rc == 0)
         return FALLBACK_END;
     if (rc < 0 || (rc = unw_get_reg(&cursor, UNW_REG_IP, &caller.value[DWREG_RIP])) < 0 ||
-        (rc = unw_get_reg(&cursor, UNW_REG_SP, &caller.value[DWREG_RSP])) < 0)
+        (rc = unw_get_reg(&cursor, f->moved ? UNW_X86_64_RAX : UNW_X86_64_RSP,
+                          &caller.value[DWREG_RSP])) < 0)
         return failure(f, rc, ret_fault_addr);
     caller.known = 1u << DWREG_RIP | 1u << DWREG_RSP;
     for (int reg = 0; reg < DWREG_N; reg++)
         if (!(caller.known & 1u << reg) && unw_get_reg(&cursor, reg, &caller.value[reg]) == 0)
             caller.known |= 1u << reg;
+    if (f->moved)
+        caller.known &= ~(1u << DWREG_RAX);
     *regs = caller;
-    return FALLBACK_OK;
+    return f->moved ? FALLBACK_MOVED : FALLBACK_OK;
 }
 
 enum fallback_result fallback_step(struct fallback *f, struct module *m, uint64_t vaddr,

@@ -13,6 +13,7 @@ struct fallback;
 
 enum fallback_result {
     FALLBACK_OK,
+    FALLBACK_MOVED,  /* the same; RSP has a rule of its own, and may be anywhere */
     FALLBACK_END,    /* the return address is undefined */
     FALLBACK_NO_REG, /* needs a register that is not known */
     FALLBACK_NO_MEM, /* needs the word at *ret_fault_addr */

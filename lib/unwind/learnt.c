@@ -6,6 +6,7 @@
 enum tag {
     WANTED, /* value: how often asked for */
     KNOWN,  /* value: the distance */
+    LOOSE,  /* the same; see learnt_loosen() */
     VARIES, /* it was not the same twice */
     TAGS = 4
 };
@@ -29,19 +30,35 @@ bool learnt_want(struct learnt *l, uint64_t place)
 bool learnt_recall(const struct learnt *l, uint64_t place, uint64_t *ret_distance)
 {
     const uint64_t *entry = map_find(&l->places, place, 0);
-    if (!entry || *entry % TAGS != KNOWN)
+    if (!entry || (*entry % TAGS != KNOWN && *entry % TAGS != LOOSE))
         return false;
     *ret_distance = *entry / TAGS;
     return true;
 }
 
-void learnt_teach(struct learnt *l, uint64_t place, uint64_t distance)
+bool learnt_teach(struct learnt *l, uint64_t place, uint64_t distance)
 {
     uint64_t *entry = map_find(&l->places, place, 0);
     if (!entry)
-        return;
-    if (*entry % TAGS == WANTED && distance <= DISTANCE_MAX)
+        return false;
+    if (*entry % TAGS == WANTED && distance <= DISTANCE_MAX) {
         *entry = distance * TAGS + KNOWN;
-    else if (*entry != distance * TAGS + KNOWN)
+        return true;
+    }
+    if (*entry % TAGS == WANTED || *entry / TAGS != distance)
         *entry = VARIES;
+    return false;
+}
+
+void learnt_loosen(struct learnt *l, uint64_t place)
+{
+    uint64_t *entry = map_find(&l->places, place, 0);
+    if (entry && *entry % TAGS == KNOWN)
+        *entry = *entry / TAGS * TAGS + LOOSE;
+}
+
+bool learnt_is_loose(const struct learnt *l, uint64_t place)
+{
+    const uint64_t *entry = map_find(&l->places, place, 0);
+    return entry && *entry % TAGS == LOOSE;
 }

@@ -24,7 +24,12 @@ bool learnt_want(struct learnt *l, uint64_t place);
 /* RBP - RSP there; false where it is not known, or not the same each time. */
 bool learnt_recall(const struct learnt *l, uint64_t place, uint64_t *ret_distance);
 
-/* What a walk with all registers saw at a place, wanted or not. */
-void learnt_teach(struct learnt *l, uint64_t place, uint64_t distance);
+/* What a walk with all registers saw at a place, wanted or not. True where that was news. */
+bool learnt_teach(struct learnt *l, uint64_t place, uint64_t distance);
+
+/* Of a place that is known: its function was jumped to by the one that was called, so that the
+ * return address does not tell whether a distance is right. */
+void learnt_loosen(struct learnt *l, uint64_t place);
+bool learnt_is_loose(const struct learnt *l, uint64_t place);
 
 #endif

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "base/mem.h"
+#include "unwind/call_site.h"
 #include "unwind/cfi.h"
 #include "unwind/fallback.h"
 #include "unwind/learnt.h"
@@ -19,7 +20,7 @@
  */
 
 /* What one walk may have interpreted; the deepest of real stacks needs 200 KiB when all is cold. */
-enum { CFI_BYTES_MAX = 1024 * 1024 };
+enum { CFI_BYTES_MAX = 1024 * 1024, ASKED_MAX = 64 };
 
 struct unwinder {
     struct pages *pages;
@@ -28,6 +29,9 @@ struct unwinder {
     struct rows *rows;
     struct fallback *fallback;
     struct learnt learnt;
+    uint64_t
+        asked[ASKED_MAX]; /* addresses whose mappings this snapshot's walks have had asked for */
+    size_t n_asked;
 };
 
 struct walk {
@@ -41,6 +45,7 @@ struct walk {
     bool exact;                 /* RIP is where it stands, not where a call returns to */
     bool chained;               /* found by the frame pointer below it */
     bool guessed;               /* some register comes from what was learnt */
+    bool recalled;              /* RBP of the newest frame does */
     uint64_t spent;             /* cfi_spent() when it began */
 };
 
@@ -117,11 +122,17 @@ static bool is_cut_off(const struct walk *w, uint64_t addr)
     return addr - top < SNAPSHOT_STACK_MAX_BYTES;
 }
 
+static bool is_elsewhere(const struct walk *w)
+{
+    const struct snapshot *s = w->snap;
+    return s->stack_bytes && sp_of(w) - s->stack_addr > s->stack_bytes;
+}
+
 /* The stack's word at addr is needed, and not there. */
 static bool end_no_word(struct walk *w, uint64_t addr, enum stack_end otherwise)
 {
     if (!is_cut_off(w, addr))
-        return end_with(w, otherwise);
+        return end_with(w, is_elsewhere(w) ? STACK_ELSEWHERE : otherwise);
     w->out->cut_bytes = addr + sizeof(addr) - (w->snap->stack_addr + w->snap->stack_bytes);
     return end_with(w, STACK_CUT);
 }
@@ -141,10 +152,25 @@ static const struct mapping *code_at(const struct walk *w, uint64_t addr)
     return m && (m->prot & PROT_EXEC) ? m : NULL;
 }
 
-static bool end_no_code(struct walk *w, uint64_t addr)
+static bool was_asked(const struct unwinder *u, uint64_t addr)
 {
-    if (mappings_find(w->maps, addr) || !is_plausible_code(addr))
-        return end_with(w, STACK_BAD);
+    for (size_t i = 0; i < u->n_asked; i++)
+        if (u->asked[i] == addr)
+            return true;
+    return u->n_asked == ASKED_MAX;
+}
+
+/* Is there perhaps code that the mappings do not know yet? A JIT changes its mappings' protection
+ * all the time, so what was no code once may be code now. */
+static bool is_to_ask(const struct walk *w, uint64_t addr)
+{
+    return is_plausible_code(addr) && !was_asked(w->u, addr);
+}
+
+static bool end_no_code(struct walk *w, uint64_t addr, enum stack_end otherwise)
+{
+    if (!is_to_ask(w, addr))
+        return end_with(w, otherwise);
     w->out->miss_addr = addr;
     return end_with(w, STACK_UNMAPPED);
 }
@@ -159,7 +185,7 @@ static bool frame_add(struct walk *w, const struct regs *regs, const struct mapp
     w->out->frames[w->out->n++] = (struct frame){.addr = ip_of(w), .sp = sp_of(w), .how = how};
     w->code = code;
     w->exact = how == FRAME_LEAF || how == FRAME_SIGNAL;
-    w->chained = false;
+    w->chained = w->recalled = false;
     return true;
 }
 
@@ -176,28 +202,80 @@ static bool recall_rbp(struct walk *w)
     }
     w->regs.value[DWREG_RBP] = sp_of(w) + distance;
     w->regs.known |= 1u << DWREG_RBP;
-    w->guessed = true;
+    w->guessed = w->recalled = true;
     return true;
+}
+
+/* How well a return address goes with the newest frame. */
+enum fit {
+    FIT_NOT,
+    FIT_OTHER, /* behind a call of another function: that one has jumped here, or an older call's */
+    FIT_WELL   /* also where nothing can be said */
+};
+
+static enum fit fit_of(struct walk *w, const struct mapping *code, uint64_t ip)
+{
+    uint64_t at, caller, target, own, called;
+    if (!mapping_vaddr(code, ip - 1, &caller))
+        return FIT_WELL;
+    enum call_site site = call_site_before(w->u->pages, code->module, caller + 1, &target);
+    if (site != CALL_DIRECT)
+        return site == CALL_NONE ? FIT_NOT : FIT_WELL;
+    /* of another module: by the linkage table */
+    if (w->code->module != code->module || !mapping_vaddr(w->code, place_of(w), &at) ||
+        !unwinder_function_start(w->u, code->module, at, &own) ||
+        !unwinder_function_start(w->u, code->module, target, &called))
+        return FIT_WELL;
+    return called == target && called != own ? FIT_OTHER : FIT_WELL;
 }
 
 /* Called where RBP leads on: is it one that was wanted? */
 static void teach_rbp(struct walk *w)
 {
-    if (w->u->learnt.places.n && knows(w, DWREG_RBP) && !w->guessed)
-        learnt_teach(&w->u->learnt, place_of(w), w->regs.value[DWREG_RBP] - sp_of(w));
+    uint64_t ip, rbp = w->regs.value[DWREG_RBP];
+    if (!w->u->learnt.places.n || !knows(w, DWREG_RBP) || w->guessed)
+        return;
+    if (!learnt_teach(&w->u->learnt, place_of(w), rbp - sp_of(w)))
+        return;
+    const struct mapping *code = stack_read(w->snap, rbp + 8, &ip) ? code_at(w, ip - 1) : NULL;
+    if (code && fit_of(w, code, ip) == FIT_OTHER)
+        learnt_loosen(&w->u->learnt, place_of(w));
+}
+
+/* Has what was learnt led to something that can't be the caller? A function with alloca is not
+ * always the same distance away from its frame, and the words there are often old return
+ * addresses. */
+static bool is_misled(struct walk *w, const struct mapping *code, uint64_t ip)
+{
+    if (!w->recalled)
+        return false;
+    enum fit fit = fit_of(w, code, ip);
+    return fit == FIT_NOT || (fit == FIT_OTHER && !learnt_is_loose(&w->u->learnt, place_of(w)));
 }
 
 /* The caller's registers are found: is it a caller? */
 static bool step_to(struct walk *w, const struct regs *caller, enum frame_how how)
 {
     uint64_t ip = caller->value[DWREG_RIP];
-    if (caller->value[DWREG_RSP] <= sp_of(w))
-        return end_with(w, STACK_BAD);
     /* Coroutine libraries leave a 0 for their first function to return to. */
     if (!ip)
         return end_with(w, STACK_COMPLETE);
     const struct mapping *code = code_at(w, ip - 1);
-    return code ? frame_add(w, caller, code, how) : end_no_code(w, ip - 1);
+    if (!code)
+        return end_no_code(w, ip - 1, w->recalled ? STACK_NO_REG : STACK_BAD);
+    if (is_misled(w, code, ip))
+        return end_with(w, STACK_NO_REG);
+    return frame_add(w, caller, code, how);
+}
+
+/* A leaf may have popped its return address already (libgcc's _Unwind_Resume: mov %rcx,%rsp;
+ * pop %rcx; jmp *%rcx). */
+static bool step_up(struct walk *w, const struct regs *caller, enum frame_how how)
+{
+    uint64_t sp = caller->value[DWREG_RSP];
+    if (sp < sp_of(w) || (sp == sp_of(w) && !w->exact))
+        return end_with(w, STACK_BAD);
+    return step_to(w, caller, how);
 }
 
 static enum row_where row_where(const struct row *row, unsigned i)
@@ -240,7 +318,7 @@ static bool step_row(struct walk *w, const struct row *row, enum frame_how how)
         return end_no_word(w, ra_addr, STACK_BAD);
     restore_saved(w->snap, row, cfa, &caller);
     caller.value[DWREG_RSP] = cfa;
-    return step_to(w, &caller, how);
+    return step_up(w, &caller, how);
 }
 
 /*
@@ -266,6 +344,8 @@ static bool step_libunwind(struct walk *w, struct module *m, uint64_t vaddr, boo
     }
     switch (result) {
     case FALLBACK_OK:
+        return signal ? step_signal(w, &caller) : step_up(w, &caller, FRAME_LIBUNWIND);
+    case FALLBACK_MOVED: /* frames are bounded, if it goes in circles */
         return signal ? step_signal(w, &caller) : step_to(w, &caller, FRAME_LIBUNWIND);
     case FALLBACK_END:
         return end_with(w, STACK_COMPLETE);
@@ -302,7 +382,9 @@ static bool step_frame_pointer(struct walk *w)
         return end_with(w, STACK_COMPLETE);
     const struct mapping *code = code_at(w, ip - 1);
     if (!code)
-        return end_with(w, STACK_NO_CFI);
+        return end_no_code(w, ip - 1, STACK_NO_CFI);
+    if (is_misled(w, code, ip))
+        return end_with(w, STACK_NO_REG);
     caller.value[DWREG_RSP] = rbp + 16;
     if (!frame_add(w, &caller, code, FRAME_FRAME_POINTER))
         return false;
@@ -333,11 +415,14 @@ static bool is_sigreturn(const struct walk *w, struct module *m, uint64_t vaddr)
 static bool step_from_nowhere(struct walk *w)
 {
     uint64_t ip;
-    if (is_plausible_code(ip_of(w)) && !mappings_find(w->maps, ip_of(w)))
-        return end_no_code(w, ip_of(w));
-    const struct mapping *code = stack_read(w->snap, sp_of(w), &ip) ? code_at(w, ip - 1) : NULL;
+    enum stack_end end = is_plausible_code(ip_of(w)) ? STACK_UNMAPPED : STACK_BAD;
+    if (is_to_ask(w, ip_of(w)))
+        return end_no_code(w, ip_of(w), end);
+    if (!stack_read(w->snap, sp_of(w), &ip))
+        return end_no_word(w, sp_of(w), end);
+    const struct mapping *code = code_at(w, ip - 1);
     if (!code)
-        return end_with(w, STACK_BAD);
+        return end_no_code(w, ip - 1, end);
     struct regs caller = w->regs;
     caller.value[DWREG_RIP] = ip;
     caller.value[DWREG_RSP] += 8;
@@ -417,8 +502,8 @@ bool unwinder_function_start(struct unwinder *u, struct module *m, uint64_t vadd
     return true;
 }
 
-void unwinder_walk(struct unwinder *u, const struct snapshot *snap, const struct mappings *maps,
-                   struct stack *ret_stack)
+static void walk_stack(struct unwinder *u, const struct snapshot *snap, const struct mappings *maps,
+                       struct stack *ret_stack)
 {
     struct walk w = {.u = u, .snap = snap, .maps = maps, .out = ret_stack};
     w.spent = cfi_spent(u->cfi);
@@ -433,4 +518,19 @@ void unwinder_walk(struct unwinder *u, const struct snapshot *snap, const struct
     }
     while (step(&w))
         ;
+}
+
+void unwinder_walk(struct unwinder *u, const struct snapshot *snap, const struct mappings *maps,
+                   struct stack *ret_stack)
+{
+    u->n_asked = 0;
+    walk_stack(u, snap, maps, ret_stack);
+}
+
+void unwinder_walk_on(struct unwinder *u, const struct snapshot *snap, const struct mappings *maps,
+                      struct stack *stack)
+{
+    if (u->n_asked < ASKED_MAX)
+        u->asked[u->n_asked++] = stack->miss_addr;
+    walk_stack(u, snap, maps, stack);
 }

@@ -28,13 +28,16 @@ struct frame {
 };
 
 enum stack_end {
-    STACK_COMPLETE, /* reached the thread's first function: undefined return address, or RBP 0 */
-    STACK_CUT,      /* needs stack bytes above those copied */
-    STACK_NO_CFI,   /* code without CFI, and no valid frame pointer chain */
-    STACK_NO_REG,   /* a register that the snapshot does not hold (a sleeper's RBP, say) */
-    STACK_BAD,      /* CFI or stack contents make no sense (CFA does not grow, RA in no code) */
-    STACK_TOO_DEEP, /* more than UNWIND_FRAMES_MAX */
-    STACK_UNMAPPED, /* an address that no mapping covers: miss_addr; read the mappings, try again */
+    STACK_COMPLETE,  /* reached the thread's first function: undefined return address, or RBP 0 */
+    STACK_CUT,       /* needs stack bytes above those copied */
+    STACK_NO_CFI,    /* code without CFI, and no valid frame pointer chain */
+    STACK_NO_REG,    /* a register that the snapshot does not hold (a sleeper's RBP, say) */
+    STACK_ELSEWHERE, /* goes on on another stack, which was not copied: a signal's handler had one
+                        of its own */
+    STACK_BAD,       /* CFI or stack contents make no sense (CFA does not grow, RA in no code) */
+    STACK_TOO_DEEP,  /* more than UNWIND_FRAMES_MAX */
+    STACK_UNMAPPED,  /* an address that the mappings have no code for: miss_addr, if not 0; ask for
+                        its mapping, and walk on */
 };
 
 enum { UNWIND_FRAMES_MAX = 1024 };
@@ -43,7 +46,7 @@ struct stack {
     struct frame frames[UNWIND_FRAMES_MAX]; /* leaf first */
     size_t n;                               /* at least 1: the leaf */
     enum stack_end end;
-    uint64_t miss_addr; /* STACK_UNMAPPED */
+    uint64_t miss_addr; /* STACK_UNMAPPED; 0: it has been asked for, there is nothing */
     bool teachable; /* STACK_NO_REG: walking this stack once with all registers, of a stop, would
                        let later walks of sleepers pass this place */
     uint64_t
@@ -65,5 +68,12 @@ bool unwinder_function_start(struct unwinder *u, struct module *m, uint64_t vadd
 /* Always fills *ret_stack, with at least the leaf; how far it got is in ret_stack->end. */
 void unwinder_walk(struct unwinder *u, const struct snapshot *snap, const struct mappings *maps,
                    struct stack *ret_stack);
+
+/*
+ * After STACK_UNMAPPED, once the kernel has been asked for the mapping at miss_addr: the same walk
+ * again. What maps now says of that address is taken for true, be it that no code is there.
+ */
+void unwinder_walk_on(struct unwinder *u, const struct snapshot *snap, const struct mappings *maps,
+                      struct stack *stack);
 
 #endif

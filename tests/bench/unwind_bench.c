@@ -52,6 +52,8 @@ static struct result by_rows(const struct snapfile *file, unsigned rounds)
         for (size_t i = 0; i < file->n_items; i++) {
             const struct snapshot *snap = &file->items[i].snap;
             unwinder_walk(u, snap, snapfile_maps(file, snap->pid), &stack);
+            while (stack.end == STACK_UNMAPPED && stack.miss_addr) /* there is nobody to ask */
+                unwinder_walk_on(u, snap, snapfile_maps(file, snap->pid), &stack);
             if (round)
                 frames += stack.n;
             else
@@ -227,8 +229,8 @@ static void compile_module(struct module *m)
 
 static void show_counts(const struct counts *c)
 {
-    static const char *const ends[ENDS] = {"complete", "cut",      "no CFI",  "no register",
-                                           "bad",      "too deep", "unmapped"};
+    static const char *const ends[ENDS] = {"complete",  "cut", "no CFI",   "no register",
+                                           "elsewhere", "bad", "too deep", "unmapped"};
     static const char *const hows[HOWS] = {"leaf",          "row",       "signal",
                                            "frame pointer", "libunwind", "go"};
     for (int i = 0; i < ENDS; i++)

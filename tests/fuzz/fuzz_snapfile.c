@@ -18,6 +18,8 @@ static void walk_all(const struct snapfile *file)
             continue;
         unwinder_forget(u);
         unwinder_walk(u, &file->items[i].snap, maps, &stack);
+        while (stack.end == STACK_UNMAPPED && stack.miss_addr)
+            unwinder_walk_on(u, &file->items[i].snap, maps, &stack);
         if (!stack.n || stack.n > UNWIND_FRAMES_MAX)
             abort();
     }

@@ -61,6 +61,8 @@ static void walk(struct module *m, const uint8_t *data)
     fill_registers(&snap.regs, data);
     map_module(&maps, m);
     unwinder_walk(u, &snap, &maps, stack);
+    while (stack->end == STACK_UNMAPPED && stack->miss_addr)
+        unwinder_walk_on(u, &snap, &maps, stack);
     if (stack->n < 1 || stack->n > UNWIND_FRAMES_MAX)
         abort();
     unwinder_free(u);

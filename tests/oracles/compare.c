@@ -28,13 +28,12 @@ enum kind {
     EQUAL,
     NO_CFI,         /* there, or on the way, is code without CFI: each guesses, or stops */
     NO_DEBUG_FRAME, /* the same for libunwind, which is not given .debug_frame */
-    DEBUG_FRAME,    /* elfutils reads it, ours does not yet */
     NO_REGISTER,    /* a sleeper shows two registers; the oracle has not learnt the others */
     ORACLE_SHORT,   /* the oracle ends earlier, ours reaches the thread's first function */
+    GO_BOTTOM,      /* Go's runtime has changed stacks: it goes on with words of the other one */
     ORACLE_BEYOND,  /* the oracle goes on behind the thread's first function, to no code */
     LANDING,        /* an exception's: return addresses and registers are being replaced */
-    NO_GROWTH,  /* CFI of a leaf whose caller has no greater RSP: ours takes that for nonsense */
-    OURS_SHORT, /* not explained, as all below */
+    OURS_SHORT,     /* not explained, as all below */
     APART,
     KINDS
 };
@@ -49,12 +48,11 @@ static const struct {
     [EQUAL] = {"equal", STANDING_EQUAL},
     [NO_CFI] = {"no CFI there", STANDING_EXPLAINED},
     [NO_DEBUG_FRAME] = {".debug_frame only", STANDING_EXPLAINED},
-    [DEBUG_FRAME] = {".debug_frame, which ours does not read", STANDING_KNOWN},
     [NO_REGISTER] = {"a sleeper's register", STANDING_EXPLAINED},
     [ORACLE_SHORT] = {"it stops, ours is whole", STANDING_EXPLAINED},
+    [GO_BOTTOM] = {"Go has changed stacks there", STANDING_EXPLAINED},
     [ORACLE_BEYOND] = {"it goes on into no code", STANDING_EXPLAINED},
     [LANDING] = {"landing of an exception, nobody is right", STANDING_EXPLAINED},
-    [NO_GROWTH] = {"RSP that does not grow", STANDING_KNOWN},
     [OURS_SHORT] = {"OURS STOPS", STANDING_DIFFERENT},
     [APART] = {"THEY PART", STANDING_DIFFERENT},
 };
@@ -150,10 +148,17 @@ static enum kind kind_of_jump(struct comparison *c, struct living *l, const stru
     bool lost = it->failed || !is_code(l, it->addrs[it->n - 1] - 1);
     bool landing =
         is_in(c, l, 0, "_Unwind_") || is_in(c, l, 1, "_Unwind_") || is_in(c, l, 2, "_Unwind_");
-    if (landing && lost && c->walked.end != STACK_COMPLETE)
-        return LANDING;
-    bool leaf = is_in(c, l, 0, "_Unwind_") || is_in(c, l, 0, "__longjmp");
-    return leaf && c->ours.n == 1 && c->walked.end == STACK_BAD ? NO_GROWTH : APART;
+    return landing && lost && c->walked.end != STACK_COMPLETE ? LANDING : APART;
+}
+
+static bool is_go_bottom(struct comparison *c, struct living *l)
+{
+    static const char *const names[] = {"runtime.mcall", "runtime.systemstack", "runtime.mstart",
+                                        "runtime.morestack"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (is_in(c, l, c->ours.n - 1, names[i]))
+            return true;
+    return false;
 }
 
 static enum kind kind_of(struct comparison *c, struct living *l, const struct snapshot *snap,
@@ -167,12 +172,14 @@ static enum kind kind_of(struct comparison *c, struct living *l, const struct sn
     enum oracle_cfi cfi = cfi_below(c, n ? n : 1);
     if (cfi == ORACLE_CFI_NONE)
         return NO_CFI;
-    if (cfi == ORACLE_CFI_DEBUG_FRAME)
-        return which == BY_LIBUNWIND ? NO_DEBUG_FRAME : DEBUG_FRAME;
+    if (cfi == ORACLE_CFI_DEBUG_FRAME && which == BY_LIBUNWIND)
+        return NO_DEBUG_FRAME;
     if (snap->source == SOURCE_ASLEEP && n == it->n)
         return NO_REGISTER;
     if (whole && n == it->n)
         return ORACLE_SHORT;
+    if (whole && n == c->ours.n && is_go_bottom(c, l))
+        return GO_BOTTOM;
     if (whole && n == c->ours.n && !is_code(l, it->addrs[n] - 1))
         return ORACLE_BEYOND;
     enum kind jump = kind_of_jump(c, l, it);

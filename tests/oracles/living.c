@@ -56,14 +56,12 @@ void living_check(struct living *l)
 
 void living_walk(struct living *l, const struct snapshot *snap, struct stack *ret_stack)
 {
-    uint64_t last_miss = 0;
-    for (int i = 0; i < MAP_TRIES; i++) {
-        unwinder_walk(l->unwinder, snap, &l->process.maps, ret_stack);
-        if (ret_stack->end != STACK_UNMAPPED || ret_stack->miss_addr == last_miss)
+    unwinder_walk(l->unwinder, snap, &l->process.maps, ret_stack);
+    for (int i = 0; i < MAP_TRIES && ret_stack->end == STACK_UNMAPPED; i++) {
+        if (!ret_stack->miss_addr)
             return;
-        last_miss = ret_stack->miss_addr;
-        if (process_map(&l->process, &l->modules, last_miss) < 0)
-            return;
+        process_map(&l->process, &l->modules, ret_stack->miss_addr);
+        unwinder_walk_on(l->unwinder, snap, &l->process.maps, ret_stack);
     }
 }
 
@@ -115,8 +113,13 @@ const char *living_function(struct living *l, uint64_t addr, bool exact, char *b
 const char *living_stack_end(enum stack_end end)
 {
     static const char *const names[] = {
-        [STACK_COMPLETE] = "complete",  [STACK_CUT] = "cut", [STACK_NO_CFI] = "no CFI",
-        [STACK_NO_REG] = "no register", [STACK_BAD] = "bad", [STACK_TOO_DEEP] = "too deep",
+        [STACK_COMPLETE] = "complete",
+        [STACK_CUT] = "cut",
+        [STACK_NO_CFI] = "no CFI",
+        [STACK_NO_REG] = "no register",
+        [STACK_BAD] = "bad",
+        [STACK_TOO_DEEP] = "too deep",
+        [STACK_ELSEWHERE] = "elsewhere",
         [STACK_UNMAPPED] = "unmapped",
     };
     return (size_t)end < sizeof(names) / sizeof(*names) ? names[end] : "?";

@@ -362,14 +362,10 @@ static const char *reason_of(struct stepper *s, const struct astray *a)
     for (size_t i = 0; i < 3 && i < s->wanted.n; i++)
         if (all_wrong && is_in(s, i, "_Unwind_"))
             return "landing of an exception: return addresses and registers are being replaced";
-    if (a->ours_ends && next && !next->signal && !in_snapshot(s, next->slot))
+    if (s->walked.end == STACK_ELSEWHERE && next && !next->signal && !in_snapshot(s, next->slot))
         return "the stack of the code that was interrupted is not in the snapshot";
-    if (a->ours_ends && s->walked.end == STACK_UNMAPPED)
-        return "a call into nowhere";
-    if (a->ours_ends && !a->at && s->walked.end == STACK_BAD && is_in(s, 0, "_Unwind_"))
-        return "the caller's RSP is no greater, as the return address has been popped";
-    if (a->ours_ends && !a->at && s->walked.end == STACK_BAD && is_in(s, 0, "__longjmp"))
-        return "RSP has a rule of its own in __longjmp's CFI";
+    if (s->walked.end == STACK_ELSEWHERE && is_in(s, 0, "__longjmp") && !in_snapshot(s, s->regs.r8))
+        return "the stack that is jumped to is not in the snapshot";
     return "";
 }
 
@@ -457,8 +453,8 @@ static void look_with_two(struct stepper *s)
     for (size_t i = 0; i < st->n && i < s->wanted.n; i++)
         wrong |= st->frames[i].addr != s->wanted.addrs[i];
     region(s)->two_wrong += wrong;
-    /* A signal's frame shows all registers, and teaches. What was learnt of a place can be wrong
-     * the next time (alloca): that is not the matter here. */
+    /* A signal's frame shows all registers, and teaches. In a function with alloca that calls
+     * itself an old return address of the same call can pass for the caller's. */
     for (size_t i = 0; i < s->shadow.n; i++)
         if (s->shadow.items[i].signal)
             unwinder_forget(s->untaught);
@@ -473,10 +469,10 @@ static void look(struct stepper *s)
     addresses_of(&s->walked, &ours);
     s->steps++;
     region(s)->steps++;
-    landed(s);
-    bool right = s->walked.end == STACK_COMPLETE &&
-                 (same(&ours, &s->wanted) || (jumped(s) && same(&ours, &s->wanted)));
-    if (!right || !marked(s)) {
+    bool leapt = landed(s);
+    bool whole = s->walked.end == STACK_COMPLETE;
+    bool right = whole && same(&ours, &s->wanted) && (leapt || marked(s));
+    if (!right && !(jumped(s) && whole && same(&ours, &s->wanted))) {
         note_wrong(s, &ours);
         return;
     }

@@ -34,6 +34,8 @@ http {{
 class Nginx(service.Service):
     """nginx, two workers, under wrk"""
 
+    goal = 0.001
+
     def command(self):
         path = os.path.join(self.directory, "nginx.conf")
         user = "user root;" if os.geteuid() == 0 else ""

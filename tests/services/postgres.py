@@ -15,6 +15,8 @@ BINARIES = "/usr/lib/postgresql/*/bin/"
 class Postgres(service.Service):
     """PostgreSQL under pgbench: the postmaster with its children, then one backend"""
 
+    goal = 0.001
+
     stop_signal = signal.SIGINT  # "fast shutdown": it does not wait for its clients
 
     def user(self):

@@ -8,6 +8,8 @@ import service
 class Python(service.Service):
     """the distribution's CPython, a threaded line server, its answers verified"""
 
+    goal = 0.001
+
     def command(self):
         return [service.need("python3", "/usr/bin/python3"),
                 os.path.join(service.PROGRAMS, "worker.py"), str(self.port)]

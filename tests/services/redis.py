@@ -29,6 +29,8 @@ class BatchLoad(service.ThreadLoad):
 class Redis(service.Service):
     """redis-server under redis-benchmark and a client that verifies what it wrote"""
 
+    goal = 0.001
+
     def command(self):
         return [service.need("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1",
                 "--save", "", "--appendonly", "no", "--dir", self.directory]

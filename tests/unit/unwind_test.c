@@ -111,11 +111,21 @@ static void release_shot(struct shot *s)
     free(s->stack);
 }
 
+/* As if the kernel had nothing to add to the mappings. */
+static void walk_to_end(struct unwinder *u, const struct snapshot *snap, const struct mappings *m,
+                        struct stack *stack)
+{
+    for (size_t i = 0; i < 64 && stack->end == STACK_UNMAPPED && stack->miss_addr; i++)
+        unwinder_walk_on(u, snap, m, stack);
+    cr_assert(stack->end != STACK_UNMAPPED || !stack->miss_addr);
+}
+
 static struct stack walk(const struct snapshot *snap)
 {
     struct unwinder *u = unwinder_new();
     struct stack stack;
     unwinder_walk(u, snap, &maps, &stack);
+    walk_to_end(u, snap, &maps, &stack);
     unwinder_free(u);
     return stack;
 }
@@ -461,20 +471,49 @@ Test(unwind, a_sleeper_is_whole_from_sp_and_pc_alone)
     release_shot(&s);
 }
 
+/* As if take_shot() had called it. What it would return to. */
+static uint64_t push_call(struct shot *s, uint64_t callee)
+{
+    uint64_t at = s->snap.regs.value[DWREG_RSP] - 8, ret = s->snap.regs.value[DWREG_RIP];
+    memcpy(s->stack + (at - s->snap.stack_addr), &ret, sizeof(ret));
+    s->snap.regs.value[DWREG_RSP] = at;
+    s->snap.regs.value[DWREG_RIP] = callee;
+    return ret;
+}
+
 Test(unwind, a_call_through_a_null_pointer)
 {
     struct shot s = {0};
     descend(&s, 4);
-    /* as if take_shot() had called 0 */
-    uint64_t at = s.snap.regs.value[DWREG_RSP] - 8, ret = s.snap.regs.value[DWREG_RIP];
-    memcpy(s.stack + (at - s.snap.stack_addr), &ret, sizeof(ret));
-    s.snap.regs.value[DWREG_RSP] = at;
-    s.snap.regs.value[DWREG_RIP] = 0;
+    uint64_t ret = push_call(&s, 0);
     struct stack stack = walk(&s.snap);
     cr_assert_eq(stack.end, STACK_COMPLETE);
     cr_assert_eq(stack.n, s.oracle.n + 1);
     cr_assert_eq(stack.frames[0].addr, 0);
     cr_assert_eq(stack.frames[1].addr, ret);
+    release_shot(&s);
+}
+
+/* First the kernel is asked, then the call is believed; never where a mapping has come meanwhile.
+ */
+Test(unwind, a_call_to_where_nothing_is)
+{
+    const uint64_t wild = 0x123456789000;
+    struct shot s = {0};
+    struct stack stack;
+    descend(&s, 4);
+    uint64_t ret = push_call(&s, wild);
+    struct unwinder *u = unwinder_new();
+    unwinder_walk(u, &s.snap, &maps, &stack);
+    cr_assert_eq(stack.end, STACK_UNMAPPED);
+    cr_assert_eq(stack.miss_addr, wild);
+    unwinder_walk_on(u, &s.snap, &maps, &stack);
+    cr_assert_eq(stack.end, STACK_COMPLETE);
+    cr_assert_eq(stack.n, s.oracle.n + 1);
+    cr_assert_eq(stack.frames[1].addr, ret);
+    unwinder_walk(u, &s.snap, &maps, &stack); /* another snapshot, as it were */
+    cr_assert_eq(stack.miss_addr, wild);
+    unwinder_free(u);
     release_shot(&s);
 }
 
@@ -531,6 +570,7 @@ static struct stack made_walk(struct made *t)
     struct unwinder *u = unwinder_new();
     struct stack stack;
     unwinder_walk(u, &t->snap, &t->maps, &stack);
+    walk_to_end(u, &t->snap, &t->maps, &stack);
     unwinder_free(u);
     mappings_release(&t->maps);
     return stack;
@@ -546,6 +586,26 @@ Test(frame_pointer, a_chain_down_to_rbp_0)
     cr_assert_eq(stack.frames[1].addr, JIT + 0x20);
     cr_assert_eq(stack.frames[1].how, FRAME_FRAME_POINTER);
     cr_assert_eq(stack.frames[2].addr, JIT + 0x30);
+}
+
+/* A JIT makes its code executable after it was looked at as data. */
+Test(frame_pointer, data_that_has_become_code)
+{
+    struct made t;
+    struct stack stack;
+    made_init(&t);
+    t.words[9] = STACK_AT + 0x1000;
+    struct unwinder *u = unwinder_new();
+    unwinder_walk(u, &t.snap, &t.maps, &stack);
+    cr_assert_eq(stack.end, STACK_UNMAPPED);
+    cr_assert_eq(stack.miss_addr, STACK_AT + 0x1000 - 1);
+    struct mapping code = {.start = STACK_AT, .end = STACK_AT + 0x2000, .prot = PROT_EXEC};
+    mappings_put(&t.maps, &code);
+    unwinder_walk_on(u, &t.snap, &t.maps, &stack);
+    cr_assert_eq(stack.end, STACK_COMPLETE);
+    cr_assert_eq(stack.n, 3);
+    unwinder_free(u);
+    mappings_release(&t.maps);
 }
 
 static void expect_end(enum stack_end end, size_t n, void (*change)(struct made *))
@@ -671,6 +731,7 @@ Test(unwind, garbage_always_ends)
         snap.stack_cut = i & 1;
         struct stack stack;
         unwinder_walk(u, &snap, &maps, &stack);
+        walk_to_end(u, &snap, &maps, &stack);
         cr_assert_geq(stack.n, 1);
         cr_assert_leq(stack.n, UNWIND_FRAMES_MAX);
         cr_assert_leq(stack.end, STACK_UNMAPPED);
