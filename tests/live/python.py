@@ -81,7 +81,7 @@ class Python(harness.Case):
         self.assertLessEqual(self.torn(report), report.samples / 1000, report.text)
 
     def torn(self, report):
-        found = re.findall(r"; (\d+) Python stacks (?:torn|without)", report.text)
+        found = re.findall(r"; (\d+) Python stacks? (?:torn|without)", report.text)
         return sum(map(int, found))
 
     def test_python_view(self):
