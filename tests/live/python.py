@@ -3,6 +3,7 @@
 
 Each interpreter of 3.8 to 3.14 that is found on the machine is tried; Debian's own must be there.
 """
+import collections
 import functools
 import glob
 import os
@@ -33,6 +34,23 @@ def interpreters():
                                  capture_output=True, text=True).stdout.strip()
         if version and (8 <= int(re.sub(r"\D", "", version[2:])) <= 14):
             found.setdefault(version if path != DEBIAN else "Debian's " + version, path)
+    return found
+
+
+def plenty(python, samples):
+    """Of Debian's CPython; with STORM=full (./dev soak) of all, which else get a quarter."""
+    return samples if python == DEBIAN or os.environ.get("STORM") == "full" else samples // 4
+
+
+def lines_of(name, word):
+    """{function: {lines that end in "# WORD"}} of a script in tests/targets."""
+    found = collections.defaultdict(set)
+    with open(os.path.join(SCRIPTS, name + ".py"), encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if match := re.match(r" *def (spin_\w+)", line):
+                function = match.group(1)
+            if line.endswith(f"# {word}\n"):
+                found[function].add(number)
     return found
 
 
@@ -83,6 +101,35 @@ class Python(harness.Case):
     def torn(self, report):
         found = re.findall(r"; (\d+) Python stacks? (?:torn|without)", report.text)
         return sum(map(int, found))
+
+    def lines_hit(self, python, samples):
+        """{function: {line: SELF}} of python_lines.py."""
+        with self.run_script(python, "python_lines") as target:
+            result = oxprof("-p", target.pid, "-r", 1000, "--samples", samples, "-d", "30s",
+                            "--python", "--lines", "--mode", "cpu", "-f", "tsv")
+            target.finish()
+        self.assertEqual(result.code, 0, result.err)
+        hit = collections.defaultdict(collections.Counter)
+        for row in harness.parse_tsv(result.out):
+            if row["self"]:
+                hit[row["function"].split(".")[-1]][int(row["line"] or 0)] += row["self"]
+        # a function of its own before 3.12
+        hit["spin_back_and_forth"].update(hit.pop("<listcomp>", {}))
+        return hit
+
+    @each_version
+    def test_leaf_lines(self, python):
+        """Every hit of a function is on a line that it ran on, and each such line has some."""
+        true = {**lines_of("python_lines", "here"), "spin_far": {702}}
+        perhaps = lines_of("python_lines", "perhaps")
+        samples = plenty(python, SAMPLES)
+        hit = self.lines_hit(python, samples)
+        print(f"  {sum(hit[name].total() for name in true)} of {samples} in "
+              f"{len(true)} functions", flush=True)
+        for name, lines in true.items():
+            self.assertLessEqual(set(hit[name]), lines | perhaps[name], f"{name}: {hit[name]}")
+            self.assertLessEqual(lines, set(hit[name]), f"{name}: {hit[name]}")
+            self.assertGreater(hit[name].total(), samples / len(true) / 4, hit)
 
     def test_python_view(self):
         """SELF falls on Python functions only, C code's on its caller."""
