@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Spins on known lines, in one function after the other, some milliseconds in each.
 
-A function that begins with spin_ runs all that while on the lines that say "# here", on every one of
-them, and those that say "# perhaps"; for a microsecond of its 10 ms on those that say "# edge". Runs
-on every CPython from 3.8 on.
+A function that begins with spin_ runs all that while on the lines that say "# here", for a while on
+every one of them, and those that say "# perhaps"; for a microsecond of its 10 ms on those that say
+"# edge". Runs on every CPython from 3.8 on.
 """
 import signal
 import time
@@ -48,7 +48,7 @@ def spin_back_and_forth(n):  # edge
 def spin_c_call(n):  # edge
     for _ in range(n // 100):  # perhaps
         BLOB.count(  # here
-            b"\x07\x09")
+            b"\x07\x09")  # perhaps
 
 
 class Spinner:
