@@ -88,11 +88,15 @@ SPINS = [spin_one_line, spin_for, spin_spread, spin_back_and_forth, spin_c_call,
          make_spin_far()]
 
 
-def count_of(spin):
-    """How large a number takes it about SLICE_S."""
+def time_of(spin, n):
     begin = time.thread_time()
-    spin(50000)
-    return int(50000 * SLICE_S / (time.thread_time() - begin))
+    spin(n)
+    return time.thread_time() - begin
+
+
+def count_of(spin):
+    """How large a number takes it about SLICE_S; of several, as another machine may be on ours."""
+    return int(20000 * SLICE_S / min(time_of(spin, 20000) for _ in range(5)))
 
 
 def stop(*_):
