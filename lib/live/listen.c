@@ -24,7 +24,7 @@ enum { BACKLOG = 128 };
 static void remove_stale(const struct sockaddr_un *addr)
 {
     struct stat st;
-    int fd OX_CLOSE = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || lstat(addr->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
         return;
     if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 && errno == ECONNREFUSED)
@@ -39,16 +39,18 @@ static int open_unix(struct listening *l, const char *path, struct error *err)
                          sizeof(addr.sun_path) - 1);
     memcpy(addr.sun_path, path, strlen(path) + 1);
     remove_stale(&addr);
-    int fd OX_CLOSE = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     mode_t mask = umask(0177); /* from its first moment it is ours alone */
     int rc = fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
     umask(mask);
     if (rc == 0 && listen(fd, BACKLOG) < 0)
         rc = -errno;
-    if (rc < 0)
+    if (rc < 0) {
+        if (fd >= 0)
+            close(fd);
         return error_set(err, rc, "%s: %s", path, strerror(-rc));
+    }
     l->fd = fd;
-    fd = -1;
     l->unix_path = mem_strdup(path);
     l->loopback = true;
     snprintf(l->host, sizeof(l->host), "localhost");
@@ -68,16 +70,18 @@ static bool is_loopback(const struct sockaddr *a)
 static int bind_address(const struct addrinfo *a, int *ret_fd)
 {
     int on = 1;
-    int fd OX_CLOSE = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (a->ai_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-    if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
-        return -errno;
+    if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
+        int rc = -errno;
+        close(fd);
+        return rc;
+    }
     *ret_fd = fd;
-    fd = -1;
     return 0;
 }
 

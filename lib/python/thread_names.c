@@ -32,7 +32,7 @@ static bool name_one(void *arg, uint64_t key, uint64_t value)
 static int find_active(const struct python_memory *m, const struct python_runtime *r, uint64_t *ret)
 {
     const struct python_layout *l = &r->layout;
-    uint64_t interp, next, modules, module, dict;
+    uint64_t interp, next, modules, module = 0, dict = 0;
     if (python_read_u64(m, r->addr + l->runtime_interpreters, &interp) < 0)
         return -EFAULT;
     for (size_t i = 0; i < PYTHON_INTERPRETERS_MAX; i++) { /* new ones come first in the list */

@@ -103,6 +103,21 @@ static void put_limits_hit(struct text *t)
         put(t, "; %" PRIu64 " times a name reads [other] (memory limit)", names);
 }
 
+static void put_python(struct text *t)
+{
+    const struct profile *p = t->tab.p;
+    if (p->python_torn) {
+        put(t, "; ");
+        put_count(t, p->python_torn, "Python stack");
+        put(t, " torn");
+    }
+    if (p->python_mismatches) {
+        put(t, "; ");
+        put_count(t, p->python_mismatches, "Python stack");
+        put(t, " without %s place", p->python_mismatches == 1 ? "its" : "their");
+    }
+}
+
 static void put_samples(struct text *t)
 {
     const struct profile *p = t->tab.p;
@@ -119,10 +134,7 @@ static void put_samples(struct text *t)
     put(t, "; ");
     put_count(t, p->truncated, "stack");
     put(t, " truncated");
-    if (p->python_torn)
-        put(t, "; %" PRIu64 " Python stacks torn", p->python_torn);
-    if (p->python_mismatches)
-        put(t, "; %" PRIu64 " Python stacks without their place", p->python_mismatches);
+    put_python(t);
     put_limits_hit(t);
     end_line(t);
 }

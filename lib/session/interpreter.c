@@ -74,10 +74,7 @@ static unsigned version_of_name(const char *path)
 {
     const char *base = strrchr(path, '/');
     const char *at = strstr(base ? base + 1 : path, "python3.");
-    unsigned minor = 0;
-    if (at)
-        sscanf(at, "python3.%3u", &minor);
-    return minor;
+    return at ? (unsigned)(strtoul(at + strlen("python3."), NULL, 10) % 1000) : 0;
 }
 
 static int compare_ranges(const void *va, const void *vb)

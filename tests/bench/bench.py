@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 """What profiling costs: interleaved pairs of runs, with a profiler and without.
 
-Three workloads, each counting what it gets done in a shared page: a CPU-bound C++ program, redis
-under a pipelining client on loopback, and 2,000 threads of which 1,990 sleep. Beside oxprof stand
-those of perf, eu-stack and gdb that are installed, and "nobody": pairs without any profiler, which
-show how far two equal runs differ here.
+Four workloads, each counting what it gets done in a shared page: a CPU-bound C++ program, a
+CPU-bound Python program, redis under a pipelining client on loopback, and 2,000 threads of which
+1,990 sleep. Beside oxprof stand those of perf, eu-stack and gdb that are installed, and "nobody":
+pairs without any profiler, which show how far two equal runs differ here.
 
 A window is measured while the profiler runs; then it gets SIGINT, and the time until it has ended
 is the time to its report. Figures only: nothing passes or fails here.
@@ -78,10 +78,10 @@ def wait_until(condition, what, deadline_s=10):
 
 
 @contextlib.contextmanager
-def counting_program(folder, argv):
+def counting_program(folder, program, *args):
     counter = Counter(folder)
-    with own_process([argv[0], counter.path, "3600", *argv[1:]]) as process:
-        wait_until(lambda: counter.read() > 0, argv[0])
+    with own_process([*program, counter.path, "3600", *args]) as process:
+        wait_until(lambda: counter.read() > 0, program[-1])
         yield process.pid, counter
 
 
@@ -89,8 +89,13 @@ def spin(build, folder):
     return counting_program(folder, [f"{build}/tests/bench/spin"])
 
 
+def python(_build, folder):
+    script = pathlib.Path(__file__).with_name("spin.py")
+    return counting_program(folder, ["/usr/bin/python3", str(script)])
+
+
 def threads(build, folder):
-    return counting_program(folder, [f"{build}/tests/bench/threads", "2000", "10"])
+    return counting_program(folder, [f"{build}/tests/bench/threads"], "2000", "10")
 
 
 REDIS_VALUE = b"v" * 64
@@ -142,7 +147,7 @@ def redis(_build, folder):
             load.join()
 
 
-WORKLOADS = {"spin": spin, "redis": redis, "threads": threads}
+WORKLOADS = {"spin": spin, "python": python, "redis": redis, "threads": threads}
 
 
 # --- profilers

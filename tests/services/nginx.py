@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 import os
-import re
 import sys
 
 import service
@@ -49,7 +48,7 @@ class Nginx(service.Service):
     def loads(self):
         argv = [service.need("wrk"), "-t", "1", "-c", "16", "-d", f"{self.load_s}s",
                 "-H", "Accept-Encoding: gzip", f"http://127.0.0.1:{self.port}/index.html"]
-        return [service.CommandLoad(self, argv, wrk_verdict)]
+        return [service.CommandLoad(self, argv, service.wrk_verdict)]
 
     def runs(self):
         workers = service.children(self.process.pid)
@@ -69,13 +68,6 @@ class Nginx(service.Service):
         if "Interrupted system call" in log:
             count = log.count("Interrupted system call")
             raise service.Failure(f"{count} calls of the workers were interrupted")
-
-
-def wrk_verdict(output):
-    done = re.search(r"(\d+) requests in", output)
-    if done is None or "Socket errors" in output or "Non-2xx" in output:
-        raise service.Failure(f"wrk: {output}")
-    return int(done.group(1))
 
 
 if __name__ == "__main__":

@@ -190,6 +190,13 @@ def expect_equal(got, wanted):
         raise Failure(f"wrong answer: {got!r} instead of {wanted!r}")
 
 
+def wrk_verdict(output):
+    done = re.search(r"(\d+) requests in", output)
+    if done is None or "Socket errors" in output or "Non-2xx" in output:
+        raise Failure(f"wrk: {output}")
+    return int(done.group(1))
+
+
 def worker_load(service, sizes):
     """Lines to a programs/worker.*, each answer compared with the one computed here."""
     wanted = {n: answer(n) for n in sizes}
@@ -328,13 +335,16 @@ class Service:
         loads, self.running_loads = self.running_loads, []
         return [load.finish() for load in loads]
 
+    def judge(self, report):
+        """What only this service's reports must say; raises Failure."""
+
     def check_after(self):
         """What only this service can tell after the runs, its loads still on."""
 
 
 # ---- the report
 
-Row = collections.namedtuple("Row", "block own total kind function")
+Row = collections.namedtuple("Row", "block own total kind function tid")
 
 
 class Report:
@@ -345,6 +355,7 @@ class Report:
         self.on_cpu = self.number(head, r"(\d+) on CPU")
         self.waiting = self.number(head, r"(\d+) waiting")
         self.truncated = self.number(head, r"(\d+) stacks? truncated", 0)
+        self.torn = sum(map(int, re.findall(r"(\d+) Python stacks? (?:torn|without)", head)))
         losses = re.search(r"\d+ lost \(([^)]*)\)", head)
         self.lost = {reason: int(count) for count, reason in
                      re.findall(r"(\d+) ([^,]+)", losses.group(1) if losses else "")}
@@ -357,15 +368,17 @@ class Report:
         return int(match.group(1)) if match else default
 
     def parse_rows(self):
-        block = None
+        block = tid = None
         for line in self.text.splitlines():
-            if line in ("# on CPU", "# waiting"):
+            if thread := re.match(r"# thread (\d+) ", line):
+                tid = int(thread.group(1))
+            elif line in ("# on CPU", "# waiting"):
                 block = line[2:]
             elif line and not line.startswith("#"):
                 own, own_percent, total, total_percent, kind, function = line.split(None, 5)
                 float(own_percent)
                 float(total_percent)
-                yield Row(block, int(own), int(total), kind, function)
+                yield Row(block, int(own), int(total), kind, function, tid)
 
     def failed(self):
         rows = sum(row.own for row in self.rows if row.function.startswith("[unwind failed]"))
@@ -432,7 +445,8 @@ def check_run(service, oxprof, options, pids, patterns, rate):
     started = {pid: start_time(pid) for pid in pids}
     report = sample(oxprof, options, rate)
     line = (f"{' '.join(options)} -r {rate}: {report.samples} samples, {report.on_cpu} on CPU, "
-            f"lost {report.lost}, {report.truncated} truncated, {report.failed()} failed: "
+            f"lost {report.lost}, {report.truncated} truncated, {report.failed()} failed, "
+            f"{report.torn} torn: "
             f"{100 * (report.truncated + report.failed()) / max(report.samples, 1):.3f} %")
     print(line, flush=True)
     try:
@@ -440,6 +454,7 @@ def check_run(service, oxprof, options, pids, patterns, rate):
         check_sums(report)
         check_losses(report, rate, service.goal)
         check_names(report, patterns)
+        service.judge(report)
     except Failure as failure:
         raise Failure(f"{line}: {failure}\n{report.text}") from None
 

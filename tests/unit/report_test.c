@@ -118,6 +118,7 @@ static struct profile *documented_profile(void)
     p->lost[LOSS_UNWIND] = 3;
     p->lost[LOSS_THREAD_GONE] = 1;
     p->truncated = 3;
+    p->python_torn = p->python_mismatches = 2;
     p->cost = (struct profile_cost){.stops = 412,
                                     .stop_ns_sum = 7004000,
                                     .stop_ns_max = 61234,
@@ -130,7 +131,7 @@ static struct profile *documented_profile(void)
 static const char documented_report[] =
     "# oxprof 0.1.0: pid 4242 (app), 5 threads, wall clock, 100 Hz, 5.02 s\n"
     "# 2484 samples: 492 on CPU (0.98 CPUs busy), 1992 waiting; 4 lost (3 unwind, 1 thread gone); "
-    "3 stacks truncated\n"
+    "3 stacks truncated; 2 Python stacks torn; 2 Python stacks without their place\n"
     "# cost: 412 stops, 17 us mean, 61 us max, 0.14% of the target's running time; "
     "0 system calls disturbed; oxprof 0.9% of a CPU, 14 MiB\n"
     "#\n"
@@ -296,7 +297,7 @@ Test(text, head_tells_what_limits_did)
     p->ticks = 1000;
     p->ticks_missed = 7;
     p->threads_seen = 2;
-    p->truncated = 1;
+    p->truncated = p->python_torn = p->python_mismatches = 1;
     p->lost[LOSS_NOT_STOPPED] = 2;
     p->modules_folded = 37;
     p->tables_cut = 2;
@@ -311,6 +312,7 @@ Test(text, head_tells_what_limits_did)
     expect(report_text, p, &plain,
            "# oxprof 0.1.0: pid 4242 (app), 2 threads, CPU, 1000 Hz, 1.00 s\n"
            "# 10 samples: 10 on CPU (0.01 CPUs busy); 2 lost (2 not stopped); 1 stack truncated; "
+           "1 Python stack torn; 1 Python stack without its place; "
            "7 of 1000 ticks missed; 5 folded into their callers (memory limit); "
            "6 under thread [other] (memory limit); 37 mappings under module [other] (memory "
            "limit); 2 symbol tables cut (memory limit); 8 times a name reads [other] (memory "
