@@ -8,6 +8,7 @@ import functools
 import glob
 import os
 import re
+import shutil
 import subprocess
 
 import harness
@@ -16,6 +17,7 @@ from harness import Process, oxprof, parse_folded
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCRIPTS = os.path.join(HERE, "../targets")
 DEBIAN = "/usr/bin/python3"
+SAYS = "import sys; print('%d.%d' % sys.version_info[:2] + getattr(sys, 'abiflags', ''), sys.executable)"
 SAMPLES = 3000
 ROOT_ROWS = r"^(<module> \(.*python_shares\.py:|(Thread\.)?_bootstrap \()"
 ROOTS = re.compile(r"^(<module>|Thread\._bootstrap|_bootstrap) \(")
@@ -26,15 +28,16 @@ FRAME = re.compile(r"^(?P<name>.*) \((?P<file>.*):(?P<line>\d+)\)$")
 def interpreters():
     """version -> program; the first that is found of each."""
     found = {}
-    paths = [DEBIAN] + [f"/usr/local/bin/python3.{minor}" for minor in range(8, 15)]
-    paths += sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/3.*/bin/python3")))
-    paths += filter(None, os.environ.get("OXPROF_PYTHONS", "").split(":"))
+    paths = [DEBIAN] + [shutil.which(f"python3.{minor}") or "" for minor in range(8, 15)]
+    paths += os.environ.get("OXPROF_PYTHONS", "").split(":")
+    if pyenv := shutil.which("pyenv"):
+        root = subprocess.run([pyenv, "root"], capture_output=True, text=True).stdout.strip()
+        paths += sorted(glob.glob(os.path.join(root, "versions/3.*/bin/python3")))
     for path in filter(os.path.exists, paths):
-        version = subprocess.run([path, "-c", "import sys; print('%d.%d' % sys.version_info[:2] +"
-                                  " getattr(sys, 'abiflags', ''))"],
-                                 capture_output=True, text=True).stdout.strip()
-        if version and (8 <= int(re.sub(r"\D", "", version[2:])) <= 14):
-            found.setdefault(version if path != DEBIAN else "Debian's " + version, path)
+        says = subprocess.run([path, "-c", SAYS], capture_output=True, text=True).stdout.split()
+        # the program itself: what is found on PATH may be a script that looks for it
+        if says and 8 <= int(re.sub(r"\D", "", says[0][2:])) <= 14:
+            found.setdefault(says[0] if path != DEBIAN else "Debian's " + says[0], says[1])
     return found
 
 
