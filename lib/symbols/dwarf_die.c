@@ -138,7 +138,7 @@ bool dwarf_die_read(struct dwarf_file *f, struct dwarf_unit *u, uint64_t off,
 {
     struct debug_reader r = debug_reader_at(&f->sections[DEBUG_INFO], off, u->end);
     const struct dwarf_abbrevs *abbrevs = dwarf_file_abbrevs(f, u->abbrev_off);
-    if (off < u->die_off || !abbrevs || !debug_room_work(f->room, 1))
+    if (off < u->die_off || !abbrevs)
         return false;
     ret_die->file = f;
     ret_die->unit = u;
@@ -149,9 +149,9 @@ bool dwarf_die_read(struct dwarf_file *f, struct dwarf_unit *u, uint64_t off,
     uint64_t code = debug_read_uleb(&r);
     ret_die->next = r.pos;
     if (r.failed || !code)
-        return !r.failed;
+        return !r.failed && debug_room_work(f->room, 1);
     const struct dwarf_abbrev *abbrev = dwarf_abbrevs_find(abbrevs, code);
-    if (!abbrev || !abbrev->tag)
+    if (!abbrev || !abbrev->tag || !debug_room_work_parts(f->room, abbrev->n))
         return false;
     ret_die->tag = abbrev->tag;
     ret_die->has_children = abbrev->has_children;

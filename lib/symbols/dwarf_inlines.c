@@ -112,8 +112,9 @@ size_t dwarf_frames(struct dwarf_file *f, uint64_t vaddr, struct dwarf_frame *re
         return 0;
     memset(ret_frames, 0, max * sizeof(*ret_frames));
     place(f, u, vaddr, &ret_frames[0]);
-    if (dwarf_functions_find(dwarf_functions_of(f, u), vaddr, &chain.offs[0]) &&
-        dwarf_die_read(f, u, chain.offs[0], &function)) {
+    const struct dwarf_span *span = dwarf_spans_find(dwarf_functions_of(f, u), vaddr);
+    if (span && dwarf_die_read(f, u, span->value, &function)) {
+        chain.offs[0] = span->value;
         chain.n = 1;
         find_inlined(&function, vaddr, &chain);
     }

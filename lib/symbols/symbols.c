@@ -20,6 +20,7 @@ enum {
     FUNCTIONS_MAX = 4 << 20, /* of all tables together: 96 MiB */
     DEBUG_MAX_BYTES = 320 << 20,
     DEBUG_TRIM_BYTES = 224 << 20, /* from here on what can be read again is given back */
+    TRIMS_FOR_WANT_MAX = 16, /* where two packed sections don't fit at once: each takes a second */
     /* for one address: a unit of half a GiB, or a second */
     DEBUG_MAX_WORK = 50 * 1000 * 1000
 };
@@ -50,7 +51,7 @@ struct symbols *symbols_new(const struct symbols_options *opt)
     s->strings = intern_new(NAMES_MAX_BYTES);
     s->room.left = FUNCTIONS_MAX;
     s->debug_room.max_bytes = DEBUG_MAX_BYTES;
-    s->debug_room.max_work = DEBUG_MAX_WORK;
+    s->debug_room.max_work = opt->entries_max ? opt->entries_max : DEBUG_MAX_WORK;
     s->shared = (struct sources_shared){.places = {.debug_dir = s->debug_dir,
                                                    .debuginfod = opt->debuginfod,
                                                    .open_in_target = opt->open_in_target,
@@ -191,13 +192,27 @@ int symbols_find(struct symbols *s, struct module *m, uint64_t vaddr, struct sym
     return find_in_plt(s, src, vaddr, ret_symbol);
 }
 
+/* Half of what a trim can give back is let grow again, lest each address should begin with one: the
+ * floor stays. */
+static uint64_t trim_from(const struct debug_room *room)
+{
+    uint64_t half = room->floor_bytes + (room->max_bytes - room->floor_bytes) / 2;
+    return half > DEBUG_TRIM_BYTES ? half : DEBUG_TRIM_BYTES;
+}
+
 /* Cut off what is asked for again and again: memory has a bound, an address' work too. */
 static void prepare_debug_room(struct symbols *s)
 {
-    s->debug_room.work = 0;
-    if (s->debug_room.bytes > DEBUG_TRIM_BYTES)
-        for (size_t i = 0; i < s->n; i++)
-            sources_trim(s->modules[i]);
+    struct debug_room *room = &s->debug_room;
+    bool wanting = room->wanting && room->trims_for_want < TRIMS_FOR_WANT_MAX;
+    debug_room_next(room);
+    if (room->bytes <= trim_from(room) && !wanting)
+        return;
+    room->trims_for_want += wanting;
+    room->wanting = false;
+    for (size_t i = 0; i < s->n; i++)
+        sources_trim(s->modules[i]);
+    room->floor_bytes = room->bytes < room->max_bytes ? room->bytes : room->max_bytes;
 }
 
 static struct symbol_line line_of(struct symbols *s, const struct dwarf_frame *frame)
@@ -272,10 +287,10 @@ int symbols_lines(struct symbols *s, struct module *m, uint64_t vaddr,
 {
     struct symbol symbol;
     struct dwarf_frame frames[SYMBOL_LINES_MAX + 1];
+    prepare_debug_room(s);
     int rc = symbols_find(s, m, vaddr, &symbol);
     if (rc < 0 && rc != -ENODATA)
         return rc;
-    prepare_debug_room(s);
     struct dwarf_file *dwarf = s->tables_only ? NULL : sources_dwarf(sources_of(s, m), &s->shared);
     size_t n = dwarf ? dwarf_frames(dwarf, vaddr, frames, SYMBOL_LINES_MAX + 1) : 0;
     if (rc == 0)
@@ -307,7 +322,7 @@ uint64_t symbols_names_folded(const struct symbols *s)
 
 uint64_t symbols_lines_cut(const struct symbols *s)
 {
-    return s->debug_room.exhausted;
+    return debug_room_exhausted(&s->debug_room);
 }
 
 /* What is there of the names; NULL where all is well. */
