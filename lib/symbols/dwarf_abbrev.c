@@ -32,6 +32,10 @@ static enum dwarf_slot slot_of(uint64_t attribute)
         return SLOT_CALL_FILE;
     case DW_AT_call_line:
         return SLOT_CALL_LINE;
+    case DW_AT_call_column:
+        return SLOT_CALL_COLUMN;
+    case DW_AT_decl_column:
+        return SLOT_DECL_COLUMN;
     case DW_AT_decl_line:
         return SLOT_DECL_LINE;
     case DW_AT_stmt_list:

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "symbols/dwarf_functions.h"
 #include "symbols/dwarf_lines.h"
+#include "symbols/dwarf_names.h"
 
 static const char *const names[DEBUG_SECTIONS_N] = {
     [DEBUG_INFO] = ".debug_info",
@@ -63,6 +64,7 @@ void dwarf_file_trim(struct dwarf_file *f)
         dwarf_lines_free(OX_TAKE(f->units[i].lines), f->room);
     }
     dwarf_file_trim_abbrevs(f);
+    dwarf_names_release(&f->names, f->room);
     for (int i = 0; i < DEBUG_SECTIONS_N; i++)
         debug_data_trim(&f->sections[i]);
 }

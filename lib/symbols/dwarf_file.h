@@ -58,6 +58,7 @@ struct dwarf_file {
     struct debug_data sections[DEBUG_SECTIONS_N];
     struct dwarf_file *alt;   /* borrowed; dwz's, or NULL */
     struct map abbrevs;       /* (offset, 0) -> struct dwarf_abbrevs *, owned; NULL: none */
+    struct map names;         /* (offset, 0) -> struct dwarf_name *, owned; see dwarf_names.h */
     struct dwarf_unit *units; /* owned; by offset */
     size_t n_units, units_cap;
     uint64_t listed_bytes;    /* of .debug_info: the units up to there are known */

@@ -35,7 +35,8 @@ struct symbols {
     size_t n, cap;
     struct symbol *known; /* owned; whatever has been named */
     size_t n_known, known_cap;
-    struct map by_place; /* (module id and source, place) -> place in known */
+    struct map by_place;  /* (module id and source, place) -> place in known */
+    struct map demangled; /* (number of a linkage name, 0) -> number of the name */
     struct modules debug_files;
     struct symtab_room room;
     struct debug_room debug_room;
@@ -72,6 +73,7 @@ void symbols_free(struct symbols *s)
     free(s->known);
     map_release(&s->by_module);
     map_release(&s->by_place);
+    map_release(&s->demangled);
     modules_release(&s->debug_files);
     intern_free(s->strings);
     free(s->debug_dir);
@@ -215,18 +217,26 @@ static void prepare_debug_room(struct symbols *s)
     room->floor_bytes = room->bytes < room->max_bytes ? room->bytes : room->max_bytes;
 }
 
+/* NULL where it has no name. */
+static const char *known_as(const struct dwarf_frame *frame)
+{
+    if (!frame->name)
+        return NULL;
+    return frame->name->linkage ? frame->name->linkage : frame->name->plain;
+}
+
 static struct symbol_line line_of(struct symbols *s, const struct dwarf_frame *frame)
 {
     struct symbol_line line = {.name = "[inlined]",
                                .linkage_name = "[inlined]",
                                .file = frame->path ? keep(s, frame->path) : NULL,
                                .line = frame->line,
-                               .start_line = frame->name.start_line};
-    if (frame->name.linkage) {
-        line.name = symbols_demangle(s, frame->name.linkage);
-        line.linkage_name = keep(s, frame->name.linkage);
-    } else if (frame->name.plain) {
-        line.name = line.linkage_name = keep(s, frame->name.plain);
+                               .start_line = frame->name ? frame->name->start_line : 0};
+    if (frame->name && frame->name->linkage) {
+        line.name = symbols_demangle(s, frame->name->linkage);
+        line.linkage_name = keep(s, frame->name->linkage);
+    } else if (known_as(frame)) {
+        line.name = line.linkage_name = keep(s, known_as(frame));
     }
     return line;
 }
@@ -236,7 +246,7 @@ static int name_lines(struct symbols *s, struct dwarf_frame *frames, size_t n,
                       const struct symbol *symbol, struct symbol_line *ret_lines)
 {
     const struct dwarf_frame *outermost = &frames[n - 1];
-    if (!symbol && !outermost->name.linkage && !outermost->name.plain)
+    if (!symbol && !known_as(outermost))
         return -ENODATA;
     size_t kept = n < SYMBOL_LINES_MAX ? n : SYMBOL_LINES_MAX;
     for (size_t i = 0; i < kept; i++)
@@ -258,11 +268,6 @@ static bool is_alias(struct symbols *s, struct sources *src, const struct symbol
             return true;
     }
     return false;
-}
-
-static const char *known_as(const struct dwarf_frame *frame)
-{
-    return frame->name.linkage ? frame->name.linkage : frame->name.plain;
 }
 
 /*
@@ -306,8 +311,16 @@ int symbols_lines(struct symbols *s, struct module *m, uint64_t vaddr,
 
 const char *symbols_demangle(struct symbols *s, const char *linkage_name)
 {
+    uint32_t linkage = intern_put(s->strings, linkage_name);
+    const uint64_t *known = map_find(&s->demangled, linkage, 0);
+    if (known)
+        return intern_get(s->strings, (uint32_t)*known);
     OX_FREE char *name = demangle_name(linkage_name, s->demangle);
-    return keep(s, name);
+    uint32_t kept = intern_put(s->strings, name);
+    /* what folds has one number, whatever it was */
+    if (!strcmp(intern_get(s->strings, linkage), linkage_name))
+        map_put(&s->demangled, linkage, 0, kept);
+    return intern_get(s->strings, kept);
 }
 
 uint64_t symbols_tables_cut(const struct symbols *s)
