@@ -103,6 +103,12 @@ static char *command_of(const struct profile *p, const struct profile_thread *t)
     return mem_printf(":%d", t->tid);
 }
 
+/* Readers tell threads apart by their numbers. No thread has one so high (PID_MAX_LIMIT). */
+static int number_of(const struct perf *f, const struct profile_thread *t)
+{
+    return t->tid ? t->tid : INT32_MAX - (int)(t - f->p->threads);
+}
+
 /* An event's text; its time stands in a field that all events of a block have in common. */
 struct event {
     size_t bytes, time_at, time_bytes;
@@ -130,8 +136,8 @@ static struct event fill_block(struct perf *f, const struct profile_thread *t, u
 {
     OX_FREE char *command = command_of(f->p, t);
     OX_FREE char *time = mem_printf("%5" PRIu64 ".000000", time_us(f, last_tick) / 1000000);
-    OX_FREE char *head =
-        mem_printf("%-16s %d/%d [000] %s:          1 cpu-clock: \n", command, t->pid, t->tid, time);
+    OX_FREE char *head = mem_printf("%-16s %d/%d [000] %s:          1 cpu-clock: \n", command,
+                                    t->pid, number_of(f, t), time);
     struct event e = {.bytes = strlen(head) + f->stack_bytes, .time_bytes = strlen(time)};
     e.time_at = (size_t)(strstr(head, "] ") + 2 - head);
     size_t fit = BLOCK_BYTES / e.bytes;
