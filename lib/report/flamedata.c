@@ -331,6 +331,8 @@ static void put_head(struct flame *f)
     put_number(f, "folded", p->folded);
     put_number(f, "unattributed", p->unattributed);
     put_number(f, "modules_folded", p->modules_folded);
+    put_number(f, "mappings_cut", p->mappings_cut);
+    put_number(f, "cfi_cut", p->cfi_cut);
     put_number(f, "tables_cut", p->tables_cut);
     put_number(f, "names_folded", intern_overflowed(p->strings) + p->names_folded);
     fprintf(f->out, ",\n\"cpu_only\":%s", p->cpu_only ? "true" : "false");

@@ -20,6 +20,8 @@ static const struct figure {
     {"folded", offsetof(struct profile, folded), SUM},
     {"hidden", offsetof(struct profile, hidden), SUM},
     {"modules_folded", offsetof(struct profile, modules_folded), SUM},
+    {"mappings_cut", offsetof(struct profile, mappings_cut), SUM},
+    {"cfi_cut", offsetof(struct profile, cfi_cut), SUM},
     {"tables_cut", offsetof(struct profile, tables_cut), SUM},
     {"lines_cut", offsetof(struct profile, lines_cut), SUM},
     {"names_folded", offsetof(struct profile, names_folded), SUM},

@@ -485,6 +485,8 @@ void ticks_end_target(struct session *s, struct target *t, uint64_t owed)
     naming_keep_perfmap(s, t);
     interpreter_forget(t);
     threads_release(&t->threads);
+    s->gone_mappings_cut += t->process.maps_dropped;
+    s->gone_cfi_cut += unwinder_cfi_cut(t->unwinder);
     process_close(&t->process);
     unwinder_free(t->unwinder);
     t->unwinder = NULL;

@@ -9,7 +9,7 @@
 
 enum {
     ROWS_MAX = 1 << 17,  /* 3.5 MiB; then all are forgotten, and compiled anew as they are needed */
-    SPANS_MAX = 1 << 16, /* of one module */
+    SPANS_MAX = 1 << 16, /* of all modules; 2 MiB */
     CACHE_BITS = 12,
     CACHE_WAYS = 2,
     WORD = 8
@@ -42,7 +42,7 @@ struct rows {
     struct span_table *tables;   /* owned */
     size_t n_tables, cap_tables;
     struct row *rows; /* owned */
-    size_t n, cap;
+    size_t n, cap, n_spans;
     struct cached cache[1 << CACHE_BITS][CACHE_WAYS];
 };
 
@@ -59,7 +59,7 @@ void rows_forget(struct rows *r)
     for (size_t i = 0; i < r->n_tables; i++)
         free(r->tables[i].spans);
     map_release(&r->modules);
-    r->n_tables = r->n = 0;
+    r->n_tables = r->n = r->n_spans = 0;
     memset(r->cache, 0, sizeof(r->cache));
 }
 
@@ -164,9 +164,15 @@ static size_t first_above(const struct span_table *t, uint64_t vaddr)
     return lo;
 }
 
-static const struct span *span_add(struct span_table *t, struct span span)
+static const struct span *span_add(struct rows *r, struct span_table *t, struct span span)
 {
     size_t i = first_above(t, span.start);
+    /* FDEs that overlap: the one that was asked for last */
+    if (i && t->spans[i - 1].start == span.start) {
+        t->spans[i - 1] = span;
+        return &t->spans[i - 1];
+    }
+    r->n_spans++;
     t->spans = mem_grow(t->spans, &t->cap, t->n + 1, sizeof(*t->spans));
     memmove(&t->spans[i + 1], &t->spans[i], (t->n - i) * sizeof(*t->spans));
     t->spans[i] = span;
@@ -193,7 +199,7 @@ static const struct span *span_compile(struct rows *r, struct module *m, uint64_
         return NULL;
     struct span span = {.start = fde.start, .end = fde.end};
     struct span_table *t = table_get(r, m);
-    if (r->n >= ROWS_MAX || t->n >= SPANS_MAX) {
+    if (r->n >= ROWS_MAX || r->n_spans >= SPANS_MAX) {
         rows_forget(r);
         t = table_get(r, m);
     }
@@ -202,7 +208,7 @@ static const struct span *span_compile(struct rows *r, struct module *m, uint64_
         r->n = c.first;
     span.first = (uint32_t)c.first;
     span.n = (uint32_t)(r->n - c.first);
-    return span_add(t, span);
+    return span_add(r, t, span);
 }
 
 static const struct span *span_find(struct rows *r, struct module *m, uint64_t vaddr)

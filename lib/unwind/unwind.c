@@ -492,6 +492,11 @@ static bool step(struct walk *w)
     }
 }
 
+uint64_t unwinder_cfi_cut(const struct unwinder *u)
+{
+    return cfi_cut(u->cfi);
+}
+
 bool unwinder_function_start(struct unwinder *u, struct module *m, uint64_t vaddr,
                              uint64_t *ret_start)
 {

@@ -60,6 +60,9 @@ void unwinder_free(struct unwinder *u);
 /* Must be called after any change of the mappings other than an addition (exec, dlclose). */
 void unwinder_forget(struct unwinder *u);
 
+/* cfi_cut() of its modules, since it was made. */
+uint64_t unwinder_cfi_cut(const struct unwinder *u);
+
 /* Where the function around vaddr begins, as the module's CFI tells: what a function without a
  * symbol is known by. False where there is no CFI. */
 bool unwinder_function_start(struct unwinder *u, struct module *m, uint64_t vaddr,

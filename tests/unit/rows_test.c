@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 #include <elf.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -8,6 +9,7 @@
 #include "base/mem.h"
 #include "target/module.h"
 #include "unwind/cfi.h"
+#include "unwind/debug_frame.h"
 #include "unwind/rows.h"
 
 /*
@@ -261,6 +263,22 @@ Test(debug_frame, compressed_bytes_that_lie)
         cr_assert_eq(row_at(&t, 0).how, ROW_NONE);
         made_close(&t);
     }
+}
+
+/* A section that fits the file, and not what is left for all modules. */
+Test(debug_frame, no_more_than_there_is_room_for)
+{
+    struct made t = {0};
+    uint8_t *bytes;
+    size_t n;
+    put_cie(&t, 3, false);
+    put_fde(&t, CODE, usual, sizeof(usual), false);
+    made_open(&t, ".debug_frame", t.frame, t.n, 0);
+    cr_assert_eq(debug_frame_read(t.m, t.n - 1, &bytes, &n), -E2BIG);
+    cr_assert_eq(debug_frame_read(t.m, t.n, &bytes, &n), 0);
+    cr_assert_eq(n, t.n);
+    free(bytes);
+    made_close(&t);
 }
 
 static struct row row_of(const void *program, size_t n, uint64_t offset)

@@ -406,6 +406,8 @@ function lossFact(head) {
         limit(head.folded, "folded into their callers"),
         limit(head.unattributed, "under thread [other]"),
         limit(head.modules_folded, "mappings under module [other]"),
+        limit(head.mappings_cut, "times a mapping was left out"),
+        limit(head.cfi_cut, "modules' unwind information cut"),
         limit(head.tables_cut, "symbol tables cut"),
         limit(head.names_folded, "times a name reads [other]"),
     ].filter(Boolean).join(", ")];
