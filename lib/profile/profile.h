@@ -157,6 +157,7 @@ struct profile {
     uint64_t threads_seen;
     uint64_t lost[LOSS_N];
     uint64_t truncated;         /* samples whose stack did not reach its thread's first function */
+    uint64_t given_up;          /* of those: unwinding took too much */
     uint64_t python_torn;       /* samples whose Python frames could not be followed to their end */
     uint64_t python_mismatches; /* samples whose native and Python frames did not fit together */
     uint64_t folded;            /* samples whose stack a limit cut: SELF fell on a caller */

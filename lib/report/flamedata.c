@@ -327,6 +327,7 @@ static void put_head(struct flame *f)
     put_number(f, "ticks", p->ticks);
     put_number(f, "ticks_missed", p->ticks_missed);
     put_number(f, "truncated", p->truncated);
+    put_number(f, "given_up", p->given_up);
     put_number(f, "hidden", p->hidden);
     put_number(f, "folded", p->folded);
     put_number(f, "unattributed", p->unattributed);

@@ -15,6 +15,7 @@ static const struct figure {
     {"ticks", offsetof(struct profile, ticks), SUM},
     {"ticks_missed", offsetof(struct profile, ticks_missed), SUM},
     {"truncated", offsetof(struct profile, truncated), SUM},
+    {"given_up", offsetof(struct profile, given_up), SUM},
     {"python_torn", offsetof(struct profile, python_torn), SUM},
     {"python_mismatches", offsetof(struct profile, python_mismatches), SUM},
     {"folded", offsetof(struct profile, folded), SUM},

@@ -138,6 +138,8 @@ static void put_samples(struct text *t)
     put(t, "; ");
     put_count(t, p->truncated, "stack");
     put(t, " truncated");
+    if (p->given_up)
+        put(t, " (%" PRIu64 " took too much to unwind)", p->given_up);
     put_python(t);
     put_limits_hit(t);
     end_line(t);

@@ -109,7 +109,7 @@ Test(json, whole)
         "{\"schema\":\"oxprof.report/1\",\"version\":\"0.1.0\",\"title\":\"pid 7 (app)\","
         "\"mode\":\"wall clock\",\"began_ns\":1700000000000000000,\"interval_ns\":10000000,"
         "\"duration_ns\":150000000,\"samples\":{\"cpu\":11,\"wait\":9},\"threads_seen\":2,"
-        "\"ticks\":15,\"ticks_missed\":1,\"truncated\":2,\"python_torn\":0,"
+        "\"ticks\":15,\"ticks_missed\":1,\"truncated\":2,\"given_up\":0,\"python_torn\":0,"
         "\"python_mismatches\":0,\"folded\":0,\"hidden\":0,"
         "\"modules_folded\":0,\"mappings_cut\":0,\"cfi_cut\":0,\"tables_cut\":0,\"lines_cut\":0,"
         "\"names_folded\":0,"

@@ -136,7 +136,7 @@ static void made_open(struct made *t, const char *name, const void *section, siz
     t->pages = pages_new();
     t->cfi = cfi_new(t->pages);
     t->go_stacks = go_stacks_new();
-    t->rows = rows_new(t->cfi, t->go_stacks);
+    t->rows = rows_new(t->cfi, t->go_stacks, t->pages);
 }
 
 static void made_close(struct made *t)
@@ -322,6 +322,9 @@ Test(rows, what_a_row_can_not_say)
     cr_assert_eq(ROW_OF(0, 0x0f, 0x02, 0x77, 0x08).how, ROW_LIBUNWIND, "CFA by expression");
     cr_assert_eq(ROW_OF(0, 0x10, 0x03, 0x02, 0x77, 0x08).how, ROW_LIBUNWIND);
     cr_assert_eq(ROW_OF(0, 0x16, 0x06, 0x02, 0x77, 0x08).how, ROW_LIBUNWIND);
+    cr_assert_eq(ROW_OF(0, 0x14, 0x06, 0x02).how, ROW_LIBUNWIND, "RBP is CFA - 16");
+    cr_assert_eq(ROW_OF(0, 0x15, 0x07, 0x01).how, ROW_LIBUNWIND, "RSP is CFA - 8");
+    cr_assert_eq(ROW_OF(0, 0x14, 0x07, 0x00).how, ROW_PLAIN, "RSP is the CFA, as always");
     cr_assert_eq(ROW_OF(0, 0x80, 0x04).how, ROW_LIBUNWIND, "RAX saved");
     cr_assert_eq(ROW_OF(0, 0x07, 0x07).how, ROW_LIBUNWIND, "RSP undefined");
     cr_assert_eq(ROW_OF(0, 0x08, 0x10).how, ROW_LIBUNWIND, "RA same");

@@ -401,6 +401,7 @@ function lossFact(head) {
     return ["Lost", grouped(reasons.reduce((sum, [, n]) => sum + n, 0)), [
         ...reasons.map(([reason, n]) => `${grouped(n)} ${reason}`),
         `${counted(head.truncated, "stack")} truncated`,
+        limit(head.given_up, "of those took too much to unwind"),
         head.ticks_missed &&
             `${grouped(head.ticks_missed)} of ${grouped(head.ticks)} ticks missed`,
         limit(head.folded, "folded into their callers"),
