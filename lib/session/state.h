@@ -107,6 +107,7 @@ struct session {
         uint64_t tick, sampled_ns, lost[LOSS_N];
         struct profile_cost cost;
     } before;
+    uint64_t gone_mappings_cut, gone_cfi_cut; /* of targets that have ended */
     uint64_t samples_ever[PROFILE_STATES];
     struct {
         void (*hit)(void *arg, uint32_t tally, uint64_t hits);
