@@ -190,8 +190,12 @@ class Users(harness.Case):
         return crypt.crypt(password, crypt.mksalt(crypt.METHOD_SHA512, rounds=1000))
 
     def login(self, page, name, password):
-        return page.ask("POST", "/login", {"Content-Type": "application/x-www-form-urlencoded"},
-                        f"name={name}&password={password}")
+        """As a browser sends the form: Firefox 128's headers, but for those of its languages."""
+        return page.ask("POST", "/login", {
+            "Content-Type": "application/x-www-form-urlencoded", "Origin": f"http://{page.netloc}",
+            "Referer": f"http://{page.netloc}/", "Sec-Fetch-Site": "same-origin",
+            "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-User": "?1",
+            "Upgrade-Insecure-Requests": "1"}, f"name={name}&password={password}")
 
     def cookie(self, answer):
         self.assertEqual(answer.status, 303, answer)
@@ -239,6 +243,45 @@ class Users(harness.Case):
             self.assertEqual(page.ask("POST", "/api/resume",
                                       {**user, **secret, "Origin": "http://evil.example"}).status,
                              403)
+
+    def test_logout_meanwhile(self):
+        """A change whose body comes after the logout is not made."""
+        self.write(f"ann:{self.hashed('right')}:control\n")
+        with Target("spin") as target, Page("-p", target.pid, "--users", self.file) as page:
+            ann = self.cookie(self.login(page, "ann", "right"))
+            ann["X-Oxprof-Secret"] = json.loads(page.ask("GET", "/api/status", ann).body)["secret"]
+            with socket.create_connection((page.host, page.port), 10) as slow:
+                head = {**ann, "Host": page.netloc, "Content-Length": "1"}
+                slow.sendall("".join(["POST /api/pause HTTP/1.1\r\n",
+                                      *(f"{k}: {v}\r\n" for k, v in head.items()),
+                                      "\r\n"]).encode())
+                pause(0.5)
+                self.assertEqual(page.ask("POST", "/logout", ann).status, 303)
+                slow.sendall(b"x")
+                self.assertRegex(slow.recv(4096), rb"^HTTP/1.1 401 ")
+            ann = self.cookie(self.login(page, "ann", "right"))
+            self.assertFalse(json.loads(page.ask("GET", "/api/status", ann).body)["paused"])
+            page.finish()
+            target.finish()
+
+    def test_strangers_in_the_way(self):
+        """200 that begin to log in and never do: whoever is known is answered."""
+        self.write(f"ann:{self.hashed('right')}:look\n")
+        head = b"POST /login HTTP/1.1\r\nHost: %s\r\nContent-Length: 9\r\n\r\n"
+        with Target("spin") as target, Page("-p", target.pid, "--users", self.file) as page:
+            ann = self.cookie(self.login(page, "ann", "right"))
+            strangers = [socket.create_connection((page.host, page.port), 10) for _ in range(200)]
+            for s in strangers:
+                try:
+                    s.sendall(head % page.netloc.encode())
+                except OSError:
+                    pass
+            for _ in range(5):
+                self.assertEqual(page.ask("GET", "/api/status", ann).status, 200)
+            for s in strangers:
+                s.close()
+            page.finish()
+            target.finish()
 
     def test_bad_files(self):
         """Refused before anything is served."""
@@ -381,6 +424,29 @@ class Session(harness.Case):
                 page.finish()
             one.finish()
             two.finish()
+
+    def test_profiles_nobody_awaits(self):
+        """Clients that hang up free their places; one that waits hears of the end."""
+        with Target("spin") as target, Page("-p", target.pid) as page:
+            page.wait_samples()
+            ask = f"GET {page.root}/debug/pprof/profile?seconds=3600 HTTP/1.1\r\n" \
+                  f"Host: {page.netloc}\r\n\r\n"
+            for _ in range(2):
+                gone = [socket.create_connection((page.host, page.port), 10) for _ in range(8)]
+                for s in gone:
+                    s.sendall(ask.encode())
+                wait_until(lambda: page.ask("GET", "/debug/pprof/profile?seconds=0.1").status == 503,
+                           "all places taken")
+                for s in gone:
+                    s.close()
+                wait_until(lambda: page.ask("GET", "/debug/pprof/profile?seconds=0.1").status == 200,
+                           "a free place")
+            with socket.create_connection((page.host, page.port), 10) as waits:
+                waits.sendall(ask.encode())
+                page.status()
+                self.assertEqual(page.finish().code, 0)
+                self.assertRegex(waits.recv(4096), rb"^HTTP/1.1 200 ")
+            target.finish()
 
     def test_metrics(self):
         with Target("spin") as target, Page("-p", target.pid) as page:
