@@ -181,18 +181,23 @@ static void follow_calls(struct run *r)
 {
     enum { NAMES_PER_TURN = 64 };
     bool renamed;
-    if (r->calls)
-        calls_digest(r->calls, session_name_new(r->session, NAMES_PER_TURN, &renamed));
+    if (!r->calls)
+        return;
+    size_t named = session_name_new(r->session, NAMES_PER_TURN, &renamed);
+    if (renamed)
+        calls_renamed(r->calls);
+    calls_digest(r->calls, named);
 }
 
 /* As comments: whoever adds up the report's columns does not see them. */
 static void print_calls(struct run *r, const struct profile *p)
 {
     size_t n;
+    struct calls_dropped dropped;
     if (!r->calls)
         return;
-    calls_digest(r->calls, p->n_frames);
-    struct call_row *rows = calls_table(r->calls, &n);
+    calls_digest_all(r->calls);
+    struct call_row *rows = calls_table(r->calls, &n, &dropped);
     puts("#\n# calls (those shorter than the interval are mostly not seen)\n"
          "#  CALLS     MEAN S  LONGEST S  RUNNING  FUNCTION");
     for (size_t i = 0; i < n; i++) {
@@ -202,6 +207,10 @@ static void print_calls(struct run *r, const struct profile *p)
                rows[i].whole ? rows[i].sum_ns / (double)rows[i].whole / 1e9 : 0,
                rows[i].longest_ns / 1e9, rows[i].running, name);
     }
+    if (calls_dropped_any(&dropped))
+        printf("# not counted: stretches that came too fast %" PRIu64
+               ", with functions past the most %" PRIu64 ", with calls too deep %" PRIu64 "\n",
+               dropped.stretches, dropped.functions, dropped.nested);
     free(rows);
 }
 

@@ -174,7 +174,11 @@ void api_calls(const struct mirror *m, FILE *out)
         live_json_text(out, intern_get(m->p->strings, r->module));
         putc('}', out);
     }
-    fputs("]}\n", out);
+    const struct calls_dropped *d = &m->calls_dropped;
+    fprintf(out,
+            "],\"dropped\":{\"stretches\":%" PRIu64 ",\"functions\":%" PRIu64 ",\"nested\":%" PRIu64
+            "}}\n",
+            d->stretches, d->functions, d->nested);
 }
 
 /* --- functions */

@@ -219,7 +219,7 @@ static void get_calls(struct request *r, FILE *out)
         r->type = "text/csv; charset=utf-8";
         snprintf(r->disposition, sizeof(r->disposition),
                  "attachment; filename=\"oxprof-calls.csv\"");
-        calls_csv(m->p, m->calls, m->n_calls, out);
+        calls_csv(m->p, m->calls, m->n_calls, &m->calls_dropped, out);
     } else {
         api_calls(m, out);
     }
@@ -270,10 +270,7 @@ static void get_pprof(struct request *r, FILE *out)
 static void command(struct request *r, enum command_kind kind, uint64_t value_ns, FILE *out)
 {
     struct error err;
-    struct delta *before = feed_take(r->web->feed); /* makes room for what comes of it */
-    if (before)
-        mirror_apply(r->web->mirror, before);
-    int rc = feed_command(r->web->feed, kind, value_ns, &err);
+    int rc = mirror_command(r->web->mirror, r->web->feed, kind, value_ns, &err);
     if (rc == -EINPROGRESS) {
         r->status = MHD_HTTP_ACCEPTED;
         fputs("{\"pending\":true}\n", out);
@@ -283,9 +280,6 @@ static void command(struct request *r, enum command_kind kind, uint64_t value_ns
                                            : MHD_HTTP_BAD_REQUEST;
         answer_error(r, status, err.text);
     } else {
-        struct delta *d = feed_take(r->web->feed);
-        if (d)
-            mirror_apply(r->web->mirror, d);
         fputs("{\"done\":true}\n", out);
     }
 }

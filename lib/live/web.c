@@ -395,9 +395,7 @@ static void *web_main(void *web)
     struct web *w = web;
     prctl(PR_SET_NAME, "oxprof-web");
     while (!atomic_load(&w->ending)) {
-        struct delta *d = feed_take(w->feed);
-        if (d)
-            mirror_apply(w->mirror, d);
+        mirror_follow(w->mirror, w->feed);
         resume_due(w);
         shut_slow(w);
         MHD_run_wait(w->daemon, TURN_MS);

@@ -392,6 +392,12 @@ void session_finish(struct session *s)
     s->own_cpu_end_ns = clock_own_cpu_ns();
 }
 
+void session_settle(struct session *s)
+{
+    if (!s->paused && !s->finished)
+        ticks_settle(s);
+}
+
 struct profile *session_profile(struct session *s)
 {
     char title[400];

@@ -390,6 +390,7 @@ class Session(harness.Case):
         with Target("shares_c") as target, Page("-p", target.pid, "-r", "1000") as page:
             page.wait_samples(500)
             page.post("/api/pause")
+            self.wait_names(page)
             whole = page.get("/api/functions?max_records=1000")["cpu"]
             self.assertEqual(sum(f[0] for f in whole["functions"]), whole["samples"])
             self.assertEqual(max(f[1] for f in whole["functions"]), whole["samples"])
@@ -409,6 +410,11 @@ class Session(harness.Case):
             self.assertEqual(harness.Report(report).cpu, whole["samples"])
             page.finish()
             target.finish()
+
+    def wait_names(self, page):
+        """Hits are on the page before the names of new frames are known."""
+        wait_until(lambda: "[unknown]" not in str(page.get("/api/functions?max_records=1000")),
+                   "names for all functions")
 
     def test_launched_and_several(self):
         """`serve -- CMD` stays until it is ended, and returns the command's status."""
