@@ -18,7 +18,10 @@
 #include "live/calls.h"
 #include "target/proctext.h"
 
-enum { STOPS_NS = 100 * 1000 * 1000 }; /* how long a report waits for stops under way */
+enum {
+    STOPS_NS = 100 * 1000 * 1000, /* how long a report waits for stops under way */
+    TURN_NS = 250 * 1000 * 1000,  /* how long a face does */
+};
 
 /* One run of `oxprof -p` or `oxprof -- CMD`. */
 struct run {
@@ -32,6 +35,7 @@ struct run {
     bool stop_asked;         /* by the user or the time: sampling has ended */
     const struct face *face; /* borrowed; NULL: the report is all that is seen */
     bool face_ended;
+    uint64_t turned_ns;  /* when the face had its last turn */
     struct calls *calls; /* owned; NULL: not followed, or by the face */
 };
 
@@ -219,6 +223,19 @@ static bool is_over(const struct run *r)
     return !r->face && (r->launcher.pid > 0 ? !child_runs(r) : session_finished(r->session));
 }
 
+/* Best with no stop under way: its thread might wait for us. But on a busy machine there is always
+ * one, and whoever looks waits too. */
+static void turn(struct run *r)
+{
+    uint64_t now = clock_now_ns();
+    if (session_stopping(r->session) && now - r->turned_ns < TURN_NS)
+        return;
+    r->turned_ns = now;
+    follow_calls(r);
+    if (r->face && r->face->turn(r->face->arg))
+        r->stop_asked = true;
+}
+
 static void sample(struct run *r)
 {
     while (!r->stop_asked || child_runs(r)) {
@@ -231,12 +248,10 @@ static void sample(struct run *r)
             break;
         if (session_finished(r->session))
             session_finish(r->session);
+        turn(r);
         if (session_stopping(r->session))
             continue; /* a terminal may keep a writer waiting */
         show_warnings(r);
-        follow_calls(r);
-        if (r->face && r->face->turn(r->face->arg))
-            r->stop_asked = true;
         progress_update(&r->progress, session_samples(r->session), session_paused(r->session));
     }
     session_finish(r->session);

@@ -44,7 +44,7 @@ void calls_free(struct calls *c);
 void calls_attach(struct calls *c, struct session *s);
 
 /* Works off what was seen, as far as its names are known: frames below `named`; no more than takes
- * a fraction of a millisecond. On the sampler's thread, with no stop under way. */
+ * a fraction of a millisecond. On the sampler's thread. */
 void calls_digest(struct calls *c, size_t named);
 /* All of it, however long it takes; every frame is named. */
 void calls_digest_all(struct calls *c);

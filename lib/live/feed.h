@@ -56,8 +56,8 @@ void feed_free(struct feed *f);
 /* From now on the session's hits go here too. All must outlive their last hit. calls: whose table
  * goes along; NULL: none. */
 void feed_attach(struct feed *f, struct session *s, struct calls *calls);
-/* To be called at each turn of the loop with no stop under way. Executes a command, names some new
- * frames, and four times a second hands over a delta. */
+/* To be called at each turn of the loop, with no stop under way where that can be had. Executes a
+ * command, names some new frames, and four times a second hands over a delta. */
 void feed_turn(struct feed *f);
 
 /* --- the face's thread */

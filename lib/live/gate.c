@@ -45,7 +45,8 @@ static const char *below_token(const struct web *w, const char *url)
 
 static void find_login(struct request *r, bool post, bool *ret_wait)
 {
-    const char *cookie = MHD_lookup_connection_value(r->connection, MHD_COOKIE_KIND, "oxprof");
+    const char *cookie =
+        MHD_lookup_connection_value(r->connection, MHD_COOKIE_KIND, r->web->cookie_name);
     const char *basic = request_header(r, "Authorization");
     const struct login *login = cookie ? users_find(r->web->users, cookie) : NULL;
     *ret_wait = false;

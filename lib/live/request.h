@@ -38,6 +38,7 @@ struct web {
     struct mirror *mirror;
     char token[TOKEN_CHARS + 1], root[TOKEN_CHARS + 3]; /* root: "/TOKEN/", or "/" */
     char *address;                                      /* owned */
+    char cookie_name[24]; /* browsers send a host's cookies to all its ports */
     pthread_t thread;
     _Atomic bool ending;
     struct client *oldest, *newest;
@@ -59,7 +60,8 @@ struct request {
     struct api_query query; /* of routes that take one; its filter is re, or NULL */
     regex_t re;
     size_t body_bytes;
-    char interval[FIELD_MAX_BYTES], name[FIELD_MAX_BYTES], password[FIELD_MAX_BYTES];
+    char interval[FIELD_MAX_BYTES], format[FIELD_MAX_BYTES], name[FIELD_MAX_BYTES],
+        password[FIELD_MAX_BYTES];
     struct MHD_PostProcessor *form;
 
     /* a profile of the next seconds */

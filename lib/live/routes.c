@@ -284,6 +284,28 @@ static void command(struct request *r, enum command_kind kind, uint64_t value_ns
     }
 }
 
+/* Every thread's hits so far, as a file: what a download misses is what long sleepers are owed. */
+static void post_snapshot(struct request *r, FILE *out)
+{
+    struct error err;
+    const char *format = request_argument(r, "format");
+    format = format ? format : *r->format ? r->format : "pprof";
+    if (!api_has_format(format)) {
+        answer_error(r, MHD_HTTP_BAD_REQUEST, "format: api/status lists those that there are");
+        return;
+    }
+    int rc = mirror_command(r->web->mirror, r->web->feed, COMMAND_SNAPSHOT, 0, &err);
+    if (rc < 0 && rc != -ESHUTDOWN) /* ended, all is settled */
+        answer_error(r, MHD_HTTP_SERVICE_UNAVAILABLE, err.text);
+    else
+        write_profile(r, format, r->web->mirror->p, out);
+}
+
+static void post_stop(struct request *r, FILE *out)
+{
+    command(r, COMMAND_STOP, 0, out);
+}
+
 static void post_pause(struct request *r, FILE *out)
 {
     command(r, COMMAND_PAUSE, 0, out);
@@ -338,6 +360,7 @@ static void post_logout(struct request *r, FILE *out)
     (void)out;
     if (r->logged_in)
         users_logout(r->web->users, r->login.cookie);
+    r->cookie = "";
     r->status = MHD_HTTP_SEE_OTHER;
     r->location = "/";
 }
@@ -390,6 +413,8 @@ static const struct route routes[] = {
     {"/api/resume", true, ASKS_NOTHING, post_resume},
     {"/api/reset", true, ASKS_NOTHING, post_reset},
     {"/api/interval", true, ASKS_NOTHING, post_interval},
+    {"/api/snapshot", true, ASKS_NOTHING, post_snapshot},
+    {"/api/stop", true, ASKS_NOTHING, post_stop},
     {"/debug/pprof/profile", false, ASKS_NOTHING, get_pprof},
     {"/metrics", false, ASKS_NOTHING, get_metrics},
     {"/login", true, ASKS_NOTHING, post_login},

@@ -137,8 +137,9 @@ static void add_headers(struct request *r, struct MHD_Response *response)
         MHD_add_response_header(response, "Content-Disposition", r->disposition);
     if (r->location)
         MHD_add_response_header(response, "Location", r->location);
-    snprintf(cookie, sizeof(cookie), "oxprof=%s; Path=/; HttpOnly; SameSite=Strict",
-             r->cookie ? r->cookie : "");
+    snprintf(cookie, sizeof(cookie), "%s=%s; Path=/; HttpOnly; SameSite=Strict%s",
+             r->web->cookie_name, r->cookie ? r->cookie : "",
+             r->cookie && !*r->cookie ? "; Max-Age=0" : "");
     if (r->status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, "Allow", r->allow);
     if (r->cookie)
@@ -285,6 +286,7 @@ static enum MHD_Result on_field(void *request, enum MHD_ValueKind kind, const ch
     (void)type;
     (void)encoding;
     char *field = !strcmp(key, "interval")   ? r->interval
+                  : !strcmp(key, "format")   ? r->format
                   : !strcmp(key, "name")     ? r->name
                   : !strcmp(key, "password") ? r->password
                                              : NULL;
@@ -390,6 +392,26 @@ static void resume_due(struct web *w)
     }
 }
 
+static bool somebody_reads(const struct web *w)
+{
+    for (const struct client *c = w->oldest; c; c = c->newer)
+        if (!c->shut && c->state == CLIENT_READS)
+            return true;
+    return false;
+}
+
+/* MHD_stop_daemon() aborts where a connection is still suspended: from now on none will be. And it
+ * cuts off what is being sent: whoever reads has a second. */
+static void finish_answers(struct web *w)
+{
+    uint64_t end_ns = clock_now_ns() + OX_NS_PER_S;
+    resume_due(w);
+    MHD_run(w->daemon);
+    while (somebody_reads(w) && clock_now_ns() < end_ns)
+        MHD_run_wait(w->daemon, TURN_MS);
+    resume_due(w);
+}
+
 static void *web_main(void *web)
 {
     struct web *w = web;
@@ -400,10 +422,7 @@ static void *web_main(void *web)
         shut_slow(w);
         MHD_run_wait(w->daemon, TURN_MS);
     }
-    /* MHD_stop_daemon() aborts where one is still suspended; from now on none will be */
-    resume_due(w);
-    MHD_run(w->daemon);
-    resume_due(w);
+    finish_answers(w);
     return NULL;
 }
 
@@ -430,6 +449,8 @@ int web_start(struct web **ret, struct feed *feed, struct listening *listening, 
     w->address = listening->unix_path ? mem_printf("http://localhost%s (curl --unix-socket %s)",
                                                    w->root, listening->unix_path)
                                       : mem_printf("http://%s%s", listening->host, w->root);
+    const char *port = strrchr(listening->host, ':');
+    snprintf(w->cookie_name, sizeof(w->cookie_name), "oxprof%.6s", port ? port + 1 : "");
     w->daemon = start_daemon(w);
     int rc = w->daemon ? pthread_create(&w->thread, NULL, web_main, w) : EIO;
     if (rc != 0) {

@@ -111,6 +111,7 @@ struct session_status {
     uint64_t cpu_ns_ever;      /* ours */
     size_t threads, processes; /* watched at present; living */
     bool paused, finished;
+    bool stopping; /* session_stopping(): what was begun before a pause is still to come */
 };
 void session_status(const struct session *s, struct session_status *ret);
 
@@ -132,7 +133,7 @@ void session_follow(struct session *s, void (*hit)(void *arg, uint32_t tally, ui
                     void *arg);
 /* Asks for the names of at most so many frames that are new, takes those that have come, waiting
  * for none, and returns how many of all have had their turn: those below keep their names, but for
- * all of KIND_JIT where *ret_jit_renamed is set. Not with a stop under way. */
+ * all of KIND_JIT where *ret_jit_renamed is set. Best with no stop under way. */
 size_t session_name_new(struct session *s, size_t most, bool *ret_jit_renamed);
 /* The counts as they are: session_profile() without settling, naming, or figures in its head. */
 const struct profile *session_counts(const struct session *s);

@@ -217,6 +217,8 @@ class Users(harness.Case):
             self.assertEqual(tries[:5].count(401), 5)
             self.assertEqual(tries[-1], 429)
             self.assertEqual(self.login(page, "ann", "right").status, 429, "too many tries")
+            tries = [self.login(page, "nobody", "wrong").status for _ in range(6)]
+            self.assertEqual(tries, [401] * 5 + [429], "a name that is none: the same answers")
             self.assertEqual(page.ask("GET", "/api/status", ann).status, 200, "still logged in")
             page.finish()
             target.finish()
@@ -288,7 +290,7 @@ class Users(harness.Case):
         good = f"ann:{self.hashed('x')}:look\n"
         for text, mode in ((good, 0o666), ("", 0o600), ("ann\n", 0o600),
                            ("ann:abJnggxhB/yWI:look\n", 0o600), (good.replace("look", "root"), 0o600),
-                           ("ann:$1$abc$def:look\n", 0o600)):
+                           ("ann:$1$abc$def:look\n", 0o600), (good + good, 0o600)):
             self.write(text, mode)
             result = harness.oxprof("serve", "-p", os.getpid(), "--users", self.file)
             self.assertEqual(result.code, 2, (text, result))
@@ -335,7 +337,8 @@ class Session(harness.Case):
         with Target("sleepers") as target, Page("-p", target.pid) as page:
             page.wait_samples(20)
             self.assertIn(page.post("/api/pause").status, (200, 202))
-            paused = wait_until(lambda: (s := page.status())["paused"] and s, "the pause")
+            paused = wait_until(lambda: (s := page.status())["paused"] and not s["stopping"] and s,
+                                "the pause")
             if shutil.which("strace"):
                 self.check_untouched(page, target)
             pause(0.5)
@@ -350,6 +353,28 @@ class Session(harness.Case):
             began = time.monotonic()
             self.assertEqual(page.finish().code, 0)
             self.assertLess(time.monotonic() - began, 5)
+            target.finish()
+
+    def test_snapshot_and_stop(self):
+        """A snapshot counts what sleepers are owed; after a stop nothing is sampled, for good."""
+        with Target("sleepers") as target, Page("-p", target.pid) as page:
+            page.wait_samples(20)
+            text = page.post("/api/snapshot?format=json")
+            self.assertEqual((text.status, text.headers["Content-Disposition"]),
+                             (200, 'attachment; filename="oxprof.json"'))
+            samples = json.loads(text.body)["samples"]
+            self.assertLessEqual(sum(samples.values()), page.status()["samples"])
+            self.assertEqual(page.ask("POST", "/api/snapshot?format=x").status, 400)
+            self.assertEqual(page.post("/api/stop").status, 200)
+            ended = page.status()
+            self.assertTrue(ended["finished"])
+            pause(0.5)
+            now = page.status()
+            self.assertEqual((now["samples"], now["ticks"]), (ended["samples"], ended["ticks"]))
+            for path in ("/api/stop", "/api/pause", "/api/resume", "/api/interval?interval=1"):
+                self.assertEqual(page.ask("POST", path).status, 409, path)
+            self.assertEqual(page.post("/api/snapshot").status, 200, "what there was")
+            self.assertEqual(page.finish().code, 0)
             target.finish()
 
     def check_untouched(self, page, target):
