@@ -486,11 +486,6 @@ class Session(harness.Case):
             self.assertGreater(metrics[f'oxprof_samples_total{{pid="{target.pid}",state="cpu"}}'], 0)
             self.assertEqual(metrics["oxprof_stop_seconds_count"], metrics["oxprof_stops_total"])
             self.assertNotIn("spin_here", str(metrics))
-            if shutil.which("promtool"):
-                text = page.ask("GET", "/metrics").body
-                check = harness.subprocess.run(["promtool", "check", "metrics"], input=text,
-                                               capture_output=True, check=False)
-                self.assertEqual((check.returncode, check.stdout, check.stderr), (0, b"", b""))
             page.finish()
             target.finish()
 
