@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Who may see and change what on the live page, and what a hostile client can't do to it."""
+import contextlib
 import crypt
 import json
 import os
@@ -35,6 +36,8 @@ class Gate(harness.Case):
             target.finish()
         if result.code != 0:
             raise AssertionError(result)
+        if len(result.err.splitlines()) != 1:
+            raise AssertionError(f"requests left lines in the log: {result.err}")
 
     def refused(self, answer, status, what):
         self.assertEqual(answer.status, status, what)
@@ -410,6 +413,21 @@ class Session(harness.Case):
             page.finish()
             target.finish()
 
+    def test_no_drift(self):
+        """More work than CPUs: each tick belongs to its interval, however late those before were."""
+        with contextlib.ExitStack() as stack:
+            targets = [stack.enter_context(Target("spin")) for _ in range(6)]
+            page = stack.enter_context(Page("-p", ",".join(str(t.pid) for t in targets)))
+            page.wait_samples(100)
+            pause(3)
+            status = page.status()
+            due = status["duration_ns"] / status["interval_ns"]
+            self.assertLess(status["ticks"], due + 2)
+            self.assertGreater(status["ticks"], due - 30, "one turn of 250 ms behind, and what is late")
+            page.finish()
+            for target in targets:
+                target.finish()
+
     def test_query(self):
         """Filter and limit, "n of m", self and total, threads: they add up as in the report."""
         with Target("shares_c") as target, Page("-p", target.pid, "-r", "1000") as page:
@@ -420,6 +438,8 @@ class Session(harness.Case):
             self.assertEqual(sum(f[0] for f in whole["functions"]), whole["samples"])
             self.assertEqual(max(f[1] for f in whole["functions"]), whole["samples"])
             self.assertEqual((len(whole["functions"]), whole["matched"]), (whole["of"],) * 2)
+            own = [f for f in whole["functions"] if "oxprof" in f[4]]
+            self.assertEqual(own, [], "frames of ours")
             few = page.get("/api/functions?max_records=2&re_filter=%5Eshare_")["cpu"]
             self.assertEqual(len(few["functions"]), 2)
             self.assertEqual(few["matched"],
