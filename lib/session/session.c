@@ -405,6 +405,12 @@ static void count_cut(struct session *s)
     }
 }
 
+void session_settle(struct session *s)
+{
+    if (!s->paused && !s->finished)
+        ticks_settle(s);
+}
+
 struct profile *session_profile(struct session *s)
 {
     char title[400];
