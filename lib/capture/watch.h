@@ -28,6 +28,7 @@ struct watch {
 
     size_t copy_bytes;     /* how much of the stack to copy */
     struct copy_plan plan; /* what else, in the same moment */
+    bool plan_stale;       /* made of something that is no longer there */
     uint32_t plan_misses;  /* how often in a row there was nothing to plan */
     char python_name[64];  /* what Python's threading calls it; "" nothing */
     pid_t ns_tid;          /* its number as it sees itself; 0 not asked for yet */
