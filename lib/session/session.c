@@ -89,6 +89,7 @@ void session_free(struct session *s)
     free(s->stack);
     free(s->frames);
     free(s->python_work);
+    interpreter_files_free(s->python_files);
     python_names_release(&s->python_names);
     free(s->to_stop);
     munmap(s->buf, SNAPSHOT_BUF_BYTES);
