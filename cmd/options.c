@@ -24,6 +24,22 @@ static bool bad(const char *option, const char *value, const char *want)
     return false;
 }
 
+void options_formats(bool diff, char *text, size_t bytes)
+{
+    const char *last = NULL, *name;
+    char *at = text, *end = text + bytes;
+    *text = '\0';
+    for (size_t i = 0; (name = report_format_name(i)); i++) {
+        if (diff && !report_find_diff(name))
+            continue;
+        if (last)
+            at += snprintf(at, (size_t)(end - at), "%s%s", at > text ? ", " : "", last);
+        at = at < end ? at : end - 1;
+        last = name;
+    }
+    snprintf(at, (size_t)(end - at), " or %s", last);
+}
+
 static bool read_ids(const char *option, const char *value, pid_t *ids, size_t *n)
 {
     char *copy OX_FREE = mem_strdup(value), *rest = copy;
@@ -113,11 +129,12 @@ static bool read_color(struct options *opt, const char *value)
 
 static bool read_format(struct options *opt, const char *value)
 {
+    char want[200] = "want ";
     opt->format = value;
-    return report_find(value) ||
-           bad("--format", value,
-               "want text, tsv, json, folded, flamegraph, pprof, speedscope, firefox, "
-               "callgrind or perf");
+    if (report_find(value))
+        return true;
+    options_formats(false, want + strlen(want), sizeof(want) - strlen(want));
+    return bad("--format", value, want);
 }
 
 static bool read_sort(struct options *opt, const char *value)
@@ -364,20 +381,20 @@ static const struct rule {
     {"quiet", 'q', false, 0, set_quiet},
     {"verbose", 'v', false, 0, set_verbose},
     {"color", 0, true, OPTIONS_PRINT, read_color},
-    {"output", 'o', true, OPTIONS_PRINT, read_output},
-    {"format", 'f', true, OPTIONS_PRINT, read_format},
-    {"sort", 0, true, OPTIONS_PRINT, read_sort},
-    {"top", 'N', true, OPTIONS_PRINT, read_top},
-    {"min-percent", 0, true, OPTIONS_PRINT, read_min_percent},
+    {"output", 'o', true, OPTIONS_PRINT | OPTIONS_DIFF, read_output},
+    {"format", 'f', true, OPTIONS_PRINT | OPTIONS_DIFF, read_format},
+    {"sort", 0, true, OPTIONS_PRINT | OPTIONS_DIFF, read_sort},
+    {"top", 'N', true, OPTIONS_PRINT | OPTIONS_DIFF, read_top},
+    {"min-percent", 0, true, OPTIONS_PRINT | OPTIONS_DIFF, read_min_percent},
     {"threads", 0, false, OPTIONS_PRINT, set_threads},
     {"demangle", 0, true, OPTIONS_PRINT | OPTIONS_DUMP, read_demangle},
-    {"focus", 0, true, OPTIONS_PRINT, read_focus},
-    {"ignore", 0, true, OPTIONS_PRINT, read_ignore},
-    {"lines", 0, false, OPTIONS_PRINT, set_lines},
-    {"addresses", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_addresses},
-    {"no-inlines", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_no_inlines},
-    {"debuginfod", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_debuginfod},
-    {"full-paths", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_full_paths},
+    {"focus", 0, true, OPTIONS_PRINT | OPTIONS_DIFF, read_focus},
+    {"ignore", 0, true, OPTIONS_PRINT | OPTIONS_DIFF, read_ignore},
+    {"lines", 0, false, OPTIONS_PRINT | OPTIONS_DIFF, set_lines},
+    {"addresses", 0, false, OPTIONS_PRINT | OPTIONS_DUMP | OPTIONS_DIFF, set_addresses},
+    {"no-inlines", 0, false, OPTIONS_PRINT | OPTIONS_DUMP | OPTIONS_DIFF, set_no_inlines},
+    {"debuginfod", 0, false, OPTIONS_SAMPLE | OPTIONS_DUMP, set_debuginfod},
+    {"full-paths", 0, false, OPTIONS_PRINT | OPTIONS_DUMP | OPTIONS_DIFF, set_full_paths},
     {"ci", 0, false, OPTIONS_PRINT, set_ci},
     {"save", 0, true, OPTIONS_DUMP, read_save},
     {"replay", 0, true, OPTIONS_DUMP, read_replay},
@@ -425,6 +442,20 @@ static const struct rule *rule_of(int code)
     return NULL;
 }
 
+/* Of another subcommand. */
+static bool known_elsewhere(const char *word)
+{
+    for (int i = 0; i < RULES; i++) {
+        size_t len = strlen(rules[i].name);
+        bool by_letter = rules[i].letter && word[0] == '-' && word[1] == rules[i].letter;
+        bool by_name = !strncmp(word, "--", 2) && !strncmp(word + 2, rules[i].name, len) &&
+                       strchr("=", word[2 + len]);
+        if (by_letter || by_name)
+            return true;
+    }
+    return false;
+}
+
 static bool complain(int code, char **argv)
 {
     char word[300], letter[8];
@@ -432,6 +463,8 @@ static bool complain(int code, char **argv)
     escape_text(letter, sizeof(letter), (char[]){(char)optopt, '\0'}, NULL);
     if (code == ':')
         say("option '%s' needs a value (see oxprof --help)", word);
+    else if (optopt < LONG_ONLY && known_elsewhere(argv[optind - 1]))
+        say("option '%s' is none of this command's (see oxprof help)", word);
     else if (optopt > 0 && optopt < LONG_ONLY && strncmp(argv[optind - 1], "--", 2))
         say("unknown option '-%s' (see oxprof --help)", letter);
     else if (optopt >= LONG_ONLY)
@@ -462,6 +495,14 @@ void options_release(struct options *opt)
         regfree(&opt->ignore);
 }
 
+bool options_fit_format(const struct options *opt, const char *format)
+{
+    if (!opt->row_option || report_has_table(format))
+        return true;
+    say("--%s is for formats with rows, -f %s has none", opt->row_option, format);
+    return false;
+}
+
 bool options_parse(struct options *opt, int argc, char **argv, unsigned sets)
 {
     struct getopt_tables tables;
@@ -474,6 +515,9 @@ bool options_parse(struct options *opt, int argc, char **argv, unsigned sets)
             return complain(code, argv);
         if (!rule->read(opt, optarg))
             return false;
+        if (rule->read == read_sort || rule->read == read_top || rule->read == read_min_percent ||
+            rule->read == set_ci)
+            opt->row_option = rule->name;
     }
     if (sets & OPTIONS_FILES) {
         opt->files = argv + optind;

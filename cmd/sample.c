@@ -185,22 +185,26 @@ static void follow_calls(struct run *r)
         calls_digest(r->calls, session_name_new(r->session, NAMES_PER_TURN, &renamed));
 }
 
-/* As comments: whoever adds up the report's columns does not see them. */
+/* As comments: whoever adds up the report's columns does not see them. Other formats have no
+ * comments, and what goes into a file is the report alone. */
 static void print_calls(struct run *r, const struct profile *p)
 {
     size_t n;
     if (!r->calls)
         return;
+    bool with_text = !r->opt.output && !strcmp(output_format(&r->opt), "text");
+    FILE *out = with_text ? stdout : stderr;
     calls_digest(r->calls, p->n_frames);
     struct call_row *rows = calls_table(r->calls, &n);
-    puts("#\n# calls (those shorter than the interval are mostly not seen)\n"
-         "#  CALLS     MEAN S  LONGEST S  RUNNING  FUNCTION");
+    fputs("#\n# calls (those shorter than the interval are mostly not seen)\n"
+          "#  CALLS     MEAN S  LONGEST S  RUNNING  FUNCTION\n",
+          out);
     for (size_t i = 0; i < n; i++) {
         char name[1024];
         escape_text(name, sizeof(name), intern_get(p->strings, rows[i].function), NULL);
-        printf("# %6" PRIu64 " %10.4f %10.4f %8" PRIu64 "  %s\n", rows[i].calls,
-               rows[i].whole ? rows[i].sum_ns / (double)rows[i].whole / 1e9 : 0,
-               rows[i].longest_ns / 1e9, rows[i].running, name);
+        fprintf(out, "# %6" PRIu64 " %10.4f %10.4f %8" PRIu64 "  %s\n", rows[i].calls,
+                rows[i].whole ? rows[i].sum_ns / (double)rows[i].whole / 1e9 : 0,
+                rows[i].longest_ns / 1e9, rows[i].running, name);
     }
     free(rows);
 }
