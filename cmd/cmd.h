@@ -60,7 +60,8 @@ enum option_set {
     OPTIONS_DUMP = 4,
     OPTIONS_FILES = 8,
     OPTIONS_SERVE = 16,
-    OPTIONS_DIFF = 32
+    OPTIONS_DIFF = 32,
+    OPTIONS_ROWS = 64 /* sorts or limits rows: nothing for formats without */
 };
 
 /* Fills opt, to be released in any case; false after a message about what is wrong with the command

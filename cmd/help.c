@@ -158,9 +158,23 @@ void help_dump(FILE *out)
     fputs(dump_usage, out);
 }
 
+/* Of what this build could have; perf_event is none of any build yet. */
 void version_print(void)
 {
-    printf("oxprof %s\n-perf +python -debuginfod\n", OX_VERSION);
+    static const struct {
+        const char *name;
+        bool there;
+    } features[] = {{"perf", false},
+                    {"python", true},
+                    {"serve", OX_SERVE},
+                    {"top", OX_TOP},
+                    {"debuginfod", OX_DEBUGINFOD},
+                    {"lzma", OX_LZMA},
+                    {"zstd", OX_ZSTD}};
+    printf("oxprof %s\n", OX_VERSION);
+    for (size_t i = 0; i < sizeof(features) / sizeof(*features); i++)
+        printf("%s%c%s", i ? " " : "", features[i].there ? '+' : '-', features[i].name);
+    putchar('\n');
 }
 
 bool help_asked(const struct options *opt, void (*help)(FILE *out), int *ret_code)

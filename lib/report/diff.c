@@ -61,11 +61,12 @@ static struct diff_row *row_of(struct diff *d, uint32_t label, enum frame_kind k
 
 /* --- text */
 
-static void count_functions(struct diff *d, enum side side, enum profile_state state)
+static void count_functions(struct diff *d, enum side side, struct tabulation *tab,
+                            enum profile_state state)
 {
     const struct profile *p = d->sides[side];
     struct report_table table;
-    report_table_make(p, d->opt, state, UINT32_MAX, &table);
+    tabulation_table(tab, state, UINT32_MAX, &table);
     d->samples[side] = table.samples;
     for (size_t i = 0; i < table.n; i++) {
         const struct report_row *row = &table.rows[i];
@@ -181,17 +182,22 @@ int report_diff(const struct profile *before, const struct profile *after,
 {
     static const char *const titles[PROFILE_STATES] = {"on CPU", "waiting"};
     bool cpu_only = before->cpu_only && after->cpu_only;
+    struct tabulation tabs[SIDES];
+    tabulation_init(&tabs[BEFORE], before, opt);
+    tabulation_init(&tabs[AFTER], after, opt);
     for (unsigned state = 0; state < PROFILE_STATES; state++) {
         struct diff d;
         diff_init(&d, before, after, opt, out);
         if (!state)
             put_sides(&d);
         for (unsigned side = 0; side < SIDES; side++)
-            count_functions(&d, (enum side)side, (enum profile_state)state);
+            count_functions(&d, (enum side)side, &tabs[side], (enum profile_state)state);
         if (!cpu_only || state == PROFILE_CPU || d.samples[BEFORE] || d.samples[AFTER])
             put_block(&d, titles[state]);
         diff_release(&d);
     }
+    tabulation_release(&tabs[BEFORE]);
+    tabulation_release(&tabs[AFTER]);
     return report_finish(out);
 }
 
