@@ -93,6 +93,7 @@ void session_free(struct session *s)
     munmap(s->buf, SNAPSHOT_BUF_BYTES);
     stopper_release(&s->stopper);
     namer_free(s->namer);
+    map_release(&s->modules_prepared);
     unwinder_free(s->functions);
     modules_release(&s->modules);
     profile_free(s->profile);
@@ -259,6 +260,8 @@ void session_tick(struct session *s)
     session_collect(s);
     if (s->stopper.n)
         stopper_expire(&s->stopper, ticks_stop_done, s);
+    else if (!s->paused)
+        naming_prepare(s, now);
     if (s->paused || now < s->due_ns)
         end_dead_targets(s);
     if (s->paused || s->finished || time_is_up(s) || now < s->due_ns)
