@@ -128,6 +128,9 @@ struct session {
     uint64_t own_cpu_start_ns, own_cpu_end_ns; /* of the sampling */
     uint64_t ended_cpu_ns;             /* running time of the targets' threads that have ended */
     size_t frames_asked, frames_named; /* those below: the namer was asked, has answered */
+    size_t frames_prepared;            /* looked at by naming_prepare() */
+    uint64_t prepared_ns;
+    struct map modules_prepared; /* (module id, 0) */
     uint64_t jit_named_ns;
     bool jit_is_new;                   /* named by a map that was read before it was met */
     bool jit_asked;                    /* about all of it again */
@@ -179,6 +182,9 @@ size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
 /* naming.c */
 void naming_resolve(struct session *s);
 bool naming_new(struct session *s, size_t most);
+/* While the sampling goes on and no thread is stopped: lets the namer's process open what takes
+ * long. */
+void naming_prepare(struct session *s, uint64_t now);
 void naming_keep_perfmap(struct session *s, struct target *t);
 int naming_open_in_target(void *session, const struct module *m, const char *path);
 bool naming_kept_fd(void *session, size_t i, int *ret_fd); /* what process_open_file() needs */
