@@ -31,6 +31,7 @@ struct watch {
     uint64_t signal_sp_at; /* where the kernel left the RSP of the code that a handler with a stack
                               of its own interrupted; the same each time. 0 not known */
     struct copy_plan plan; /* what else, in the same moment */
+    bool plan_stale;       /* made of something that is no longer there */
     uint32_t plan_misses;  /* how often in a row there was nothing to plan */
     char python_name[64];  /* what Python's threading calls it; "" nothing */
     pid_t ns_tid;          /* its number as it sees itself; 0 not asked for yet */

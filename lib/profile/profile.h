@@ -74,8 +74,8 @@ struct profile_node {
 };
 
 struct profile_thread {
-    pid_t pid, tid;
-    uint32_t name; /* last seen */
+    pid_t pid, tid; /* 0: not known */
+    uint32_t name;  /* last seen */
 };
 
 /* Hits of one stack in one thread and state. */
@@ -195,6 +195,9 @@ void profile_name(struct profile *p, uint32_t frame, enum frame_kind kind, uint3
 
 /* The thread with these numbers, added if new. Renames it if the name has changed. */
 uint32_t profile_thread(struct profile *p, pid_t pid, pid_t tid, const char *name);
+
+/* The same for threads whose number is not known: told apart by their names, their tid is 0. */
+uint32_t profile_named_thread(struct profile *p, pid_t pid, const char *name);
 
 /* The thread "[other]", for those whose thread is not known. */
 uint32_t profile_other_thread(struct profile *p);

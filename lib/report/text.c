@@ -367,7 +367,7 @@ static void put_thread(struct text *t, const struct tab_thread *thread)
     OX_FREE char *name = report_escaped(p, known->name, NULL);
     put(t, "#");
     end_line(t);
-    if (!known->pid) /* "[other]", or a thread that a saved profile knows by name only */
+    if (!known->tid) /* "[other]", or a thread that a saved profile knows by name only */
         put(t, "# thread %s", name);
     else
         put(t, "# thread %d (%s)", known->tid, name);

@@ -89,6 +89,7 @@ void session_free(struct session *s)
     free(s->stack);
     free(s->frames);
     free(s->python_work);
+    interpreter_files_free(s->python_files);
     python_names_release(&s->python_names);
     free(s->to_stop);
     munmap(s->buf, SNAPSHOT_BUF_BYTES);
@@ -403,6 +404,12 @@ static void count_cut(struct session *s)
         s->profile->mappings_cut += t->process.maps_dropped;
         s->profile->cfi_cut += unwinder_cfi_cut(t->unwinder);
     }
+}
+
+void session_settle(struct session *s)
+{
+    if (!s->paused && !s->finished)
+        ticks_settle(s);
 }
 
 struct profile *session_profile(struct session *s)

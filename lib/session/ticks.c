@@ -329,8 +329,8 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
     struct snapshot snap;
     uint32_t tally;
     uint64_t gap = s->tick - w->tick - 1;
-    if (t->python && !w->plan.n_chains)
-        interpreter_plan(s, t, w);
+    if (t->python)
+        pythreads_plan(s, t, w);
     int rc = capture_asleep(s, t, w, &tally, &snap);
     w->teach = rc == 0 && may_be_taught(s, &snap);
     if (w->teach) {
@@ -424,7 +424,7 @@ static void renew_names(struct session *s, struct target *t, size_t most)
 {
     char label[THREAD_LABEL_BYTES];
     size_t n = t->threads.n < most ? t->threads.n : most;
-    interpreter_name_threads(s, t);
+    pythreads_name(s, t);
     for (size_t i = 0; i < n; i++) {
         struct thread *th = t->threads.items[t->name_turn++ % t->threads.n];
         if (th->gone || !th->watch || thread_read_name(&t->process, th) < 0)
