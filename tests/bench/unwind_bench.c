@@ -214,7 +214,7 @@ static void compile_module(struct module *m)
     struct pages *pages = pages_new();
     struct cfi *cfi = cfi_new(pages);
     struct go_stacks *go_stacks = go_stacks_new();
-    struct rows *rows = rows_new(cfi, go_stacks);
+    struct rows *rows = rows_new(cfi, go_stacks, pages);
     for (int i = 0; i < PLACES; i++) {
         uint64_t vaddr = code->vaddr + clock_random_next(&seed) % code->file_bytes;
         compiled += rows_find(rows, m, vaddr)->how != ROW_NONE;
@@ -229,10 +229,11 @@ static void compile_module(struct module *m)
 
 static void show_counts(const struct counts *c)
 {
-    static const char *const ends[ENDS] = {"complete",  "cut", "no CFI",   "no register",
-                                           "elsewhere", "bad", "too deep", "unmapped"};
-    static const char *const hows[HOWS] = {"leaf",          "row",       "signal",
-                                           "frame pointer", "libunwind", "go"};
+    static const char *const ends[ENDS] = {"complete",    "cut",       "no CFI",
+                                           "no register", "elsewhere", "bad",
+                                           "too deep",    "too much",  "unmapped"};
+    static const char *const hows[HOWS] = {"leaf",      "row", "signal",    "frame pointer",
+                                           "libunwind", "go",  "known code"};
     for (int i = 0; i < ENDS; i++)
         printf("stacks\t%s\t%" PRIu64 "\n", ends[i], c->ends[i]);
     for (int i = 0; i < HOWS; i++)
