@@ -162,7 +162,6 @@ static int fde_read(struct cfi *c, struct module *m, struct section *s, uint64_t
     if (!cfi_fde_program(&e, fde.cie))
         return -EBADMSG;
     fde.program = e.body;
-    fde.signal_frame = fde.cie->signal_frame;
     *ret_fde = fde;
     return 0;
 }
