@@ -48,7 +48,7 @@ static struct result by_rows(const struct snapfile *file, unsigned rounds)
     uint64_t frames = 0, start = 0;
     for (unsigned round = 0; round <= rounds; round++) {
         if (round == 1)
-            start = clock_now_ns();
+            start = clock_own_cpu_ns();
         for (size_t i = 0; i < file->n_items; i++) {
             const struct snapshot *snap = &file->items[i].snap;
             unwinder_walk(u, snap, snapfile_maps(file, snap->pid), &stack);
@@ -60,7 +60,7 @@ static struct result by_rows(const struct snapfile *file, unsigned rounds)
                 count(&r.counts, &stack);
         }
     }
-    r.ns_per_frame = (double)(clock_now_ns() - start) / (double)(frames ? frames : 1);
+    r.ns_per_frame = (double)(clock_own_cpu_ns() - start) / (double)(frames ? frames : 1);
     unwinder_free(u);
     return r;
 }
@@ -183,7 +183,7 @@ static struct result by_libunwind(const struct snapfile *file, unsigned rounds)
     uint64_t frames = 0, start = 0;
     for (unsigned round = 0; round <= rounds; round++) {
         if (round == 1)
-            start = clock_now_ns();
+            start = clock_own_cpu_ns();
         for (size_t i = 0; i < file->n_items; i++) {
             remote.snap = &file->items[i].snap;
             remote.maps = snapfile_maps(file, remote.snap->pid);
@@ -194,7 +194,7 @@ static struct result by_libunwind(const struct snapfile *file, unsigned rounds)
                 r.counts.frames += n;
         }
     }
-    r.ns_per_frame = (double)(clock_now_ns() - start) / (double)(frames ? frames : 1);
+    r.ns_per_frame = (double)(clock_own_cpu_ns() - start) / (double)(frames ? frames : 1);
     unw_destroy_addr_space(space);
     pages_free(remote.pages);
     return r;
@@ -210,7 +210,7 @@ static void compile_module(struct module *m)
             code = &m->loads[i];
     if (!code || !code->file_bytes)
         return;
-    uint64_t seed = 1, compiled = 0, start = clock_now_ns();
+    uint64_t seed = 1, compiled = 0, start = clock_own_cpu_ns();
     struct pages *pages = pages_new();
     struct cfi *cfi = cfi_new(pages);
     struct go_stacks *go_stacks = go_stacks_new();
@@ -219,7 +219,7 @@ static void compile_module(struct module *m)
         uint64_t vaddr = code->vaddr + clock_random_next(&seed) % code->file_bytes;
         compiled += rows_find(rows, m, vaddr)->how != ROW_NONE;
     }
-    double ms = (double)(clock_now_ns() - start) / 1e6;
+    double ms = (double)(clock_own_cpu_ns() - start) / 1e6;
     rows_free(rows);
     go_stacks_free(go_stacks);
     cfi_free(cfi);
