@@ -86,7 +86,7 @@ def cpu_of_unwinding(build):
                                    str(sampler)], stdin=subprocess.DEVNULL, text=True, timeout=60,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
     busy = re.search(r"\(([\d.]+) CPUs busy\)", text)
-    walk = re.search(r"^\s*\d+\s+[\d.]+\s+\d+\s+([\d.]+)\s+native\s+walk_stack ", text, re.M)
+    walk = re.search(r"^\s*\d+\s+[\d.]+\s+\d+\s+([\d.]+)\s+native\s+unwinder_walk ", text, re.M)
     if not busy or not walk:
         print(f"oxprof at 1,000 Hz: no figure: {text[:400]}")
         return
