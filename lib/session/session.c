@@ -63,7 +63,7 @@ static void free_target(struct target *t)
 {
     interpreter_forget(t);
     for (size_t i = 0; t->live && i < t->threads.n; i++)
-        free(t->threads.items[i]->watch);
+        watch_free(t->threads.items[i]->watch);
     if (t->live) {
         threads_release(&t->threads);
         process_close(&t->process);
