@@ -102,7 +102,7 @@ static void plan_thread(const struct interpreter *py, const struct python_thread
                                          .next_off = l->frame_previous,
                                          .record_bytes = l->frame_bytes,
                                          .has_refs = true});
-    if (l->frames == PYTHON_FRAMES_3_11) /* the cframes, if they are not in the copy of the stack */
+    if (by_cframe) /* the cframes, if they are not in the copy of the stack */
         add_chain(plan, &(struct copy_chain){.head_addr = th->addr + l->thread_frame,
                                              .hop = COPY_NO_HOP,
                                              .next_off = l->cframe_previous,
