@@ -156,6 +156,40 @@ static bool holds_gil(const struct interpreter *py, const struct python_memory *
     return false;
 }
 
+static struct snapfile_shown shown_python(const struct session *s, const struct python_frame *f)
+{
+    const struct python_names *names = &s->python_names;
+    return (struct snapfile_shown){.native = SNAPFILE_NOT_NATIVE,
+                                   .function = mem_strdup(python_names_name(names, f->function)),
+                                   .file = mem_strdup(python_names_file(names, f->function)),
+                                   .first_line = names->items[f->function].first_line,
+                                   .line = f->line};
+}
+
+/* With the snapshot that was kept last: its pieces, which this was read from, are not. */
+static void keep_shown(struct session *s, const struct merged_stack *merged, bool waits, size_t n)
+{
+    const struct python_work *k = s->python_work;
+    struct kept_snapshot *kept = &s->kept[s->n_kept - 1];
+    struct snapfile_shown *shown = mem_alloc((n + 1) * sizeof(*shown));
+    size_t i = 0, n_shown = 0;
+    if (waits)
+        shown[n_shown++] = (struct snapfile_shown){.native = SNAPFILE_NOT_NATIVE,
+                                                   .function = mem_strdup("[waiting for the GIL]")};
+    while (waits && i < merged->n && !merged->frames[i].python)
+        i++;
+    for (; i < merged->n && n_shown < n && n_shown < SNAPFILE_SHOWN_MAX; i++) {
+        const struct merged_frame *f = &merged->frames[i];
+        if (f->python)
+            shown[n_shown++] = shown_python(s, &k->frames[f->index]);
+        else if (s->opt.view == VIEW_MIXED)
+            shown[n_shown++] = (struct snapfile_shown){.native = f->index};
+    }
+    snapfile_free_shown(kept->shown, kept->n_shown);
+    kept->shown = shown;
+    kept->n_shown = n_shown;
+}
+
 static size_t show(struct session *s, const struct merged_stack *merged, bool waits)
 {
     struct python_work *k = s->python_work;
@@ -174,6 +208,8 @@ static size_t show(struct session *s, const struct merged_stack *merged, bool wa
     }
     if (!n)
         k->ids[n++] = special(s, SPECIAL_NO_PYTHON);
+    if (s->opt.keep_snapshots)
+        keep_shown(s, merged, waits, n);
     memcpy(s->frames, k->ids, n * sizeof(*s->frames));
     return n;
 }

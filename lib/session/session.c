@@ -80,8 +80,10 @@ void session_free(struct session *s)
         return;
     for (size_t i = 0; i < s->n_targets; i++)
         free_target(s->targets[i]);
-    for (size_t i = 0; i < s->n_kept; i++)
+    for (size_t i = 0; i < s->n_kept; i++) {
         free((void *)(uintptr_t)s->kept[i].snapshot.stack);
+        snapfile_free_shown(s->kept[i].shown, s->kept[i].n_shown);
+    }
     for (size_t i = 0; i < s->n_warnings; i++)
         free(s->warnings[i]);
     free(s->kept);

@@ -2,6 +2,7 @@
 #ifndef SESSION_STATE_H
 #define SESSION_STATE_H
 
+#include "capture/snapfile.h"
 #include "capture/stopper.h"
 #include "python/frames.h"
 #include "python/merge.h"
@@ -74,6 +75,8 @@ enum {
 struct kept_snapshot {
     struct snapshot snapshot; /* stack owned */
     char name[64];
+    struct snapfile_shown *shown; /* owned; innermost first; NULL: the native stack as it is */
+    size_t n_shown;
 };
 
 enum { THREAD_LABEL_BYTES = 130 };
