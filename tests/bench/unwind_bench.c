@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a frame costs: unwinds all snapshots of a file (oxprof dump --save) again and again, by
- * rows and by libunwind, and compiles rows for random places of the modules that were seen.
+ * rows, by libunwind and by libdw, and compiles rows for random places of the modules that were
+ * seen.
  *
  *     unwind_bench FILE [ROUNDS]
  */
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../oracles/oracles.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "capture/snapfile.h"
@@ -48,7 +50,7 @@ static struct result by_rows(const struct snapfile *file, unsigned rounds)
     uint64_t frames = 0, start = 0;
     for (unsigned round = 0; round <= rounds; round++) {
         if (round == 1)
-            start = clock_now_ns();
+            start = clock_own_cpu_ns();
         for (size_t i = 0; i < file->n_items; i++) {
             const struct snapshot *snap = &file->items[i].snap;
             unwinder_walk(u, snap, snapfile_maps(file, snap->pid), &stack);
@@ -60,7 +62,7 @@ static struct result by_rows(const struct snapfile *file, unsigned rounds)
                 count(&r.counts, &stack);
         }
     }
-    r.ns_per_frame = (double)(clock_now_ns() - start) / (double)(frames ? frames : 1);
+    r.ns_per_frame = (double)(clock_own_cpu_ns() - start) / (double)(frames ? frames : 1);
     unwinder_free(u);
     return r;
 }
@@ -183,7 +185,7 @@ static struct result by_libunwind(const struct snapfile *file, unsigned rounds)
     uint64_t frames = 0, start = 0;
     for (unsigned round = 0; round <= rounds; round++) {
         if (round == 1)
-            start = clock_now_ns();
+            start = clock_own_cpu_ns();
         for (size_t i = 0; i < file->n_items; i++) {
             remote.snap = &file->items[i].snap;
             remote.maps = snapfile_maps(file, remote.snap->pid);
@@ -194,9 +196,32 @@ static struct result by_libunwind(const struct snapfile *file, unsigned rounds)
                 r.counts.frames += n;
         }
     }
-    r.ns_per_frame = (double)(clock_now_ns() - start) / (double)(frames ? frames : 1);
+    r.ns_per_frame = (double)(clock_own_cpu_ns() - start) / (double)(frames ? frames : 1);
     unw_destroy_addr_space(space);
     pages_free(remote.pages);
+    return r;
+}
+
+static struct result by_libdw(const struct snapfile *file, unsigned rounds)
+{
+    struct result r = {0};
+    static struct oracle_stack stack;
+    struct by_elfutils *o = by_elfutils_new();
+    uint64_t frames = 0, start = 0;
+    for (unsigned round = 0; round <= rounds; round++) {
+        if (round == 1)
+            start = clock_own_cpu_ns();
+        for (size_t i = 0; i < file->n_items; i++) {
+            const struct snapshot *snap = &file->items[i].snap;
+            by_elfutils_walk(o, snap, snapfile_maps(file, snap->pid), &stack);
+            if (round)
+                frames += stack.n;
+            else
+                r.counts.frames += stack.n;
+        }
+    }
+    r.ns_per_frame = (double)(clock_own_cpu_ns() - start) / (double)(frames ? frames : 1);
+    by_elfutils_free(o);
     return r;
 }
 
@@ -210,7 +235,7 @@ static void compile_module(struct module *m)
             code = &m->loads[i];
     if (!code || !code->file_bytes)
         return;
-    uint64_t seed = 1, compiled = 0, start = clock_now_ns();
+    uint64_t seed = 1, compiled = 0, start = clock_own_cpu_ns();
     struct pages *pages = pages_new();
     struct cfi *cfi = cfi_new(pages);
     struct go_stacks *go_stacks = go_stacks_new();
@@ -219,7 +244,7 @@ static void compile_module(struct module *m)
         uint64_t vaddr = code->vaddr + clock_random_next(&seed) % code->file_bytes;
         compiled += rows_find(rows, m, vaddr)->how != ROW_NONE;
     }
-    double ms = (double)(clock_now_ns() - start) / 1e6;
+    double ms = (double)(clock_own_cpu_ns() - start) / 1e6;
     rows_free(rows);
     go_stacks_free(go_stacks);
     cfi_free(cfi);
@@ -241,11 +266,14 @@ static void show_counts(const struct counts *c)
 
 static int run(const struct snapfile *file, unsigned rounds)
 {
-    struct result rows = by_rows(file, rounds), libunwind = by_libunwind(file, rounds);
+    unsigned few = rounds / 50 + 1;
+    struct result rows = by_rows(file, rounds), libunwind = by_libunwind(file, rounds),
+                  libdw = by_libdw(file, few);
     show_counts(&rows.counts);
     printf("rows\t%" PRIu64 " frames\t%.1f ns a frame\n", rows.counts.frames, rows.ns_per_frame);
     printf("libunwind\t%" PRIu64 " frames\t%.1f ns a frame\n", libunwind.counts.frames,
            libunwind.ns_per_frame);
+    printf("libdw\t%" PRIu64 " frames\t%.1f ns a frame\n", libdw.counts.frames, libdw.ns_per_frame);
     printf("ratio\t%.1f\n", libunwind.ns_per_frame / rows.ns_per_frame);
     for (size_t i = 0; i < file->modules.n; i++)
         compile_module(file->modules.items[i]);
