@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a frame costs: unwinds all snapshots of a file (oxprof dump --save) again and again, by
- * rows and by libunwind, and compiles rows for random places of the modules that were seen.
+ * rows, by libunwind and by libdw, and compiles rows for random places of the modules that were
+ * seen.
  *
  *     unwind_bench FILE [ROUNDS]
  */
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../oracles/oracles.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "capture/snapfile.h"
@@ -168,6 +170,29 @@ static struct result by_libunwind(const struct snapfile *file, unsigned rounds)
     return r;
 }
 
+static struct result by_libdw(const struct snapfile *file, unsigned rounds)
+{
+    struct result r = {0};
+    static struct oracle_stack stack;
+    struct by_elfutils *o = by_elfutils_new();
+    uint64_t frames = 0, start = 0;
+    for (unsigned round = 0; round <= rounds; round++) {
+        if (round == 1)
+            start = clock_own_cpu_ns();
+        for (size_t i = 0; i < file->n_items; i++) {
+            const struct snapshot *snap = &file->items[i].snap;
+            by_elfutils_walk(o, snap, snapfile_maps(file, snap->pid), &stack);
+            if (round)
+                frames += stack.n;
+            else
+                r.counts.frames += stack.n;
+        }
+    }
+    r.ns_per_frame = (double)(clock_own_cpu_ns() - start) / (double)(frames ? frames : 1);
+    by_elfutils_free(o);
+    return r;
+}
+
 /* ---- cold */
 
 static void compile_module(struct module *m)
@@ -210,11 +235,14 @@ static void show_counts(const struct counts *c)
 
 static int run(const struct snapfile *file, unsigned rounds)
 {
-    struct result rows = by_rows(file, rounds), libunwind = by_libunwind(file, rounds);
+    unsigned few = rounds / 50 + 1;
+    struct result rows = by_rows(file, rounds), libunwind = by_libunwind(file, rounds),
+                  libdw = by_libdw(file, few);
     show_counts(&rows.counts);
     printf("rows\t%" PRIu64 " frames\t%.1f ns a frame\n", rows.counts.frames, rows.ns_per_frame);
     printf("libunwind\t%" PRIu64 " frames\t%.1f ns a frame\n", libunwind.counts.frames,
            libunwind.ns_per_frame);
+    printf("libdw\t%" PRIu64 " frames\t%.1f ns a frame\n", libdw.counts.frames, libdw.ns_per_frame);
     printf("ratio\t%.1f\n", libunwind.ns_per_frame / rows.ns_per_frame);
     for (size_t i = 0; i < file->modules.n; i++)
         compile_module(file->modules.items[i]);
