@@ -24,9 +24,9 @@
  *                     registers; u64 stack_addr; u32 cut; string thread name; string stack
  *   kind 4, end       nothing; nothing follows
  *   kind 5, shown     of the snapshot before it, where the session did not show the native stack as
- *                     it is: u32 n; n times, innermost first: u32 frame of the native stack,
- * counted from the innermost (0xffffffff: another, which follows); string function, file; u32 first
- * line of the function, line
+ *                     it is: u32 n; n times, innermost first: u32 frame of the native stack, from
+ *                     its innermost (0xffffffff: another, which follows); string function, file;
+ *                     u32 first line of the function, line
  */
 
 struct snapfile_shown {
