@@ -211,6 +211,7 @@ static uint64_t trim_from(const struct debug_room *room)
 static void prepare_debug_room(struct symbols *s)
 {
     struct debug_room *room = &s->debug_room;
+    heartbeat_beat(room->heartbeat);
     bool wanting = room->wanting && room->trims_for_want < TRIMS_FOR_WANT_MAX;
     debug_room_next(room);
     if (room->bytes <= trim_from(room) && !wanting)
