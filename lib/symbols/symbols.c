@@ -219,8 +219,8 @@ static void prepare_debug_room(struct symbols *s)
     room->trims_for_want += wanting;
     room->wanting = false;
     for (size_t i = 0; i < s->n; i++)
-        sources_trim(s->modules[i]);
-    alt_files_trim(&s->alts);
+        sources_trim(s->modules[i], wanting);
+    alt_files_trim(&s->alts, wanting);
     room->floor_bytes = room->bytes < room->max_bytes ? room->bytes : room->max_bytes;
 }
 
