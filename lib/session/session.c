@@ -61,7 +61,7 @@ static void free_target(struct target *t)
 {
     interpreter_forget(t);
     for (size_t i = 0; t->live && i < t->threads.n; i++)
-        free(t->threads.items[i]->watch);
+        watch_free(t->threads.items[i]->watch);
     if (t->live) {
         threads_release(&t->threads);
         process_close(&t->process);
@@ -78,8 +78,10 @@ void session_free(struct session *s)
         return;
     for (size_t i = 0; i < s->n_targets; i++)
         free_target(s->targets[i]);
-    for (size_t i = 0; i < s->n_kept; i++)
+    for (size_t i = 0; i < s->n_kept; i++) {
         free((void *)(uintptr_t)s->kept[i].snapshot.stack);
+        snapfile_free_shown(s->kept[i].shown, s->kept[i].n_shown);
+    }
     for (size_t i = 0; i < s->n_warnings; i++)
         free(s->warnings[i]);
     free(s->kept);

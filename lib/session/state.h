@@ -2,6 +2,7 @@
 #ifndef SESSION_STATE_H
 #define SESSION_STATE_H
 
+#include "capture/snapfile.h"
 #include "capture/stopper.h"
 #include "python/frames.h"
 #include "python/merge.h"
@@ -27,6 +28,7 @@ struct interpreter {
     size_t n_ranges, ranges_cap;
     struct python_thread *threads; /* owned; as last listed */
     size_t n_threads, threads_cap;
+    uint32_t lists;                /* how often they were */
     struct python_thread *listing; /* owned; where the next list is made */
     size_t listing_cap;
     struct copy_refs refs;     /* code objects; the plans of all threads borrow it */
@@ -73,6 +75,8 @@ enum {
 struct kept_snapshot {
     struct snapshot snapshot; /* stack owned */
     char name[64];
+    struct snapfile_shown *shown; /* owned; innermost first; NULL: the native stack as it is */
+    size_t n_shown;
 };
 
 enum { THREAD_LABEL_BYTES = 130 };
@@ -191,6 +195,8 @@ bool naming_kept_fd(void *session, size_t i, int *ret_fd); /* what process_open_
 void naming_advise(struct session *s, const struct module *m, char *buf, size_t buf_bytes);
 
 /* ticks.c */
+/* A stop is under way: what may take long waits for a later tick. */
+bool ticks_stop_open(const struct session *s);
 void ticks_run(struct session *s, uint64_t tick, uint64_t missed);
 void ticks_stop_done(void *session, const struct stop *stop);
 void ticks_settle(struct session *s);

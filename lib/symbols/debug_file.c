@@ -151,7 +151,7 @@ static char *dir_of(const char *path)
 /* A file's name and what follows it in a section, at most LINK_MAX_BYTES. */
 static size_t read_link(struct module *m, const struct sections *s, const char *section, char *buf)
 {
-    const Elf64_Shdr *h = sections_find(s, m, SHT_PROGBITS, section);
+    const Elf64_Shdr *h = sections_find(s, SHT_PROGBITS, section);
     if (!h || h->sh_size > LINK_MAX_BYTES || module_read(m, buf, h->sh_size, h->sh_offset) < 0 ||
         !memchr(buf, 0, h->sh_size))
         return 0;

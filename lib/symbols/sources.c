@@ -16,7 +16,7 @@ struct sources *sources_new(struct module *m, uint32_t id)
     src->id = id;
     src->debug_rc = -ENODATA;
     src->rc = m->n_loads ? sections_read(&src->sections, m) : -EBADMSG;
-    src->go = sections_find(&src->sections, m, SHT_PROGBITS, ".gopclntab") != NULL;
+    src->go = sections_find(&src->sections, SHT_PROGBITS, ".gopclntab") != NULL;
     if (gotable_open(m, &src->gotable) < 0)
         src->gotable = NULL;
     return src;
@@ -55,7 +55,7 @@ static struct symtab *read_debug_table(struct sources *src, const struct sources
 /* The file that .gnu_debugdata holds becomes a module of its own. */
 static struct module *unpack_mini(struct sources *src, const struct sources_shared *shared)
 {
-    const Elf64_Shdr *h = sections_find(&src->sections, src->m, SHT_PROGBITS, ".gnu_debugdata");
+    const Elf64_Shdr *h = sections_find(&src->sections, SHT_PROGBITS, ".gnu_debugdata");
     uint8_t *data;
     uint64_t bytes;
     if (!h)
@@ -147,7 +147,7 @@ static void open_alt(struct sources *src, struct module *file, const struct sect
     struct module *alt;
     struct sections sections;
     src->alt_rc = 0;
-    if (!sections_find(s, file, SHT_PROGBITS, ".gnu_debugaltlink"))
+    if (!sections_find(s, SHT_PROGBITS, ".gnu_debugaltlink"))
         return;
     src->alt_rc = debug_file_alt(&shared->places, file, s, &alt, &sections);
     if (src->alt_rc < 0)
