@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """What profiling costs, and what it gives: oxprof and its peers beside each other, in one table.
 
-Targets are listed in targets.py, profilers in peers.py; both are run in interleaved windows (runs.py).
-Figures only: nothing passes or fails here, but that --quick fails where a row of oxprof has none.
+Targets are listed in targets.py, profilers in peers.py; they are run in interleaved windows
+(runs.py). Figures only: nothing passes or fails here, but --quick where a row of oxprof has none.
 
 Ends within --minutes on two CPUs. Leaves results.json, table.md and page.html in a folder; --from
 results.json writes the others again.
@@ -119,7 +119,8 @@ def measure(args):
 def write(result, folder):
     result["claims"] = claims.check(result)
     os.makedirs(folder, exist_ok=True)
-    for name, content in (("results.json", json.dumps(result)), ("table.md", table.markdown(result)),
+    for name, content in (("results.json", json.dumps(result)),
+                          ("table.md", table.markdown(result)),
                           ("page.html", page.html(result))):
         path = pathlib.Path(folder, name)
         path.with_suffix(".new").write_text(content, encoding="utf-8")
@@ -128,7 +129,8 @@ def write(result, folder):
 
 def holes(result):
     """Rows of oxprof without figures."""
-    rows = [row for target in result["targets"] for row in target["rows"] if "oxprof" in row["name"]]
+    rows = [row for target in result["targets"] for row in target["rows"]
+            if row["name"].startswith("oxprof")]
     wrong = [f"{row['name']}: {row['why']}" for row in rows if not row["figures"]]
     wrong += [f"{row['name']}: no stacks" for row in rows
               if row["figures"] and not sum(table.values(row, "got"))]

@@ -45,8 +45,9 @@ def lost(result):
                       "oxprof (perf) 1000 Hz", "perf, DWARF 1000 Hz", "lost")
     for target in ("cpu", "half", "redis", "nginx"):
         for peer in ("eu-stack 100 Hz", "gdb 100 Hz"):
-            yield no_more(result, f"oxprof (stop) at 100 Hz loses a fifth of {peer.split()[0]} at the "
-                          "rate that it reaches", target, "oxprof (stop) 100 Hz", peer, "lost", 0.2)
+            yield no_more(result, f"oxprof (stop) at 100 Hz loses a fifth of {peer.split()[0]} at "
+                          "the rate that it reaches", target, "oxprof (stop) 100 Hz", peer,
+                          "lost", 0.2)
 
 
 def noise(result):
@@ -71,8 +72,9 @@ def pauses(result):
 def costs(result):
     for how in ("perf", "stop"):
         for target in ("cpu", "redis", "nginx"):
-            yield no_more(result, f"oxprof ({how}): CPU time in s, report included, is half of perf's",
-                          target, f"oxprof ({how}) 1000 Hz", "perf, DWARF 1000 Hz", "all_cpu_s", 0.5)
+            yield no_more(result, f"oxprof ({how}): CPU time in s, report included, is half of "
+                          "perf's", target, f"oxprof ({how}) 1000 Hz", "perf, DWARF 1000 Hz",
+                          "all_cpu_s", 0.5)
             yield no_more(result, f"oxprof ({how}): KiB on disk are a hundredth of perf's", target,
                           f"oxprof ({how}) 1000 Hz", "perf, DWARF 1000 Hz", "disk_kib", 0.01)
 

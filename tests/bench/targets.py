@@ -93,22 +93,29 @@ def wait_for_work(running, name):
         time.sleep(0.02)
 
 
+def dying_with_us(argv):
+    """The command, ended by the kernel when we are, however that happens."""
+    setpriv = shutil.which("setpriv")
+    return [*([setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []), *map(str, argv)]
+
+
 # ---- programs that compute
 
 @contextlib.contextmanager
 def program(folder, argv):
     """argv(path of the progress file) is the command."""
     progress = Progress(folder)
-    process = subprocess.Popen(argv(progress.path), stdin=subprocess.DEVNULL,
+    command = argv(progress.path)
+    process = subprocess.Popen(dying_with_us(command), stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL)
 
     def alive():
         if process.poll() is not None:
-            raise service.Failure(f"{process.args[0]} has ended with {process.returncode}")
+            raise service.Failure(f"{command[0]} has ended with {process.returncode}")
 
     running = Running([process.pid], progress, alive)
     try:
-        wait_for_work(running, process.args[0])
+        wait_for_work(running, command[0])
         yield running
     finally:
         process.kill()
