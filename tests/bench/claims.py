@@ -122,7 +122,7 @@ def lines_of(result, name):
 
 def small(result):
     stops = [float(line[1]) for line in lines_of(result, "A stop")]
-    for text, at in (("from interruption to release", 0), ("as the target sees it", 2)):
+    for text, at in (("as oxprof sees it", 0), ("as the target sees it", 2)):
         text = f"A stop takes at most 1.3 times the bare system calls, {text}, us"
         if len(stops) > at + 1:
             yield claim(text, f"{stops[at]:.1f}", f"1.3 x {stops[at + 1]:.1f}",

@@ -85,8 +85,8 @@ def stops(args, folder):
         ("neither: gap that the target sees", "gap without"))]
     return part("A stop", "of a thread that computes, 16 KiB of its stack copied; one by oxprof, "
                 "one by the bare system calls (seize, interrupt, wait, registers, copy, detach), "
-                "and so on. From interruption to release; the target sees its longest gap within "
-                "0.5 ms.",
+                "and so on. From before it is seized to its release; the target sees its longest "
+                "gap within 0.5 ms.",
                 ["", "median us", "90 % us"], lines)
 
 
@@ -100,7 +100,7 @@ def looks(args, folder):
         lines.append([str(every), *(found[key][0] if key in found else "-" for key in names)])
         for key, name in names.items():
             series[name] += [[every, float(found[key][0])]] if key in found else []
-    return part("Sleeping threads", "ns a thread, the best of 20 looks at all of them",
+    return part("Sleeping threads", "ns of CPU time a thread, the best of 20 looks at all of them",
                 ["threads", *names.values()], lines,
                 {"x": "threads", "y": "ns a thread", "series": series})
 

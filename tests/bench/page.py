@@ -233,8 +233,9 @@ def claims(result):
     rows = [("", [f'<td class="words">{escape(claim["claim"])}</td>', td(claim["figure"]),
                   td(claim["bound"]),
                   f'<td class="{claim["class"]}">{escape(claim["verdict"])}</td>'])
-            for claim in result["claims"]]
-    return "<h2>Claims</h2><section>" + html_table(["", "figure", "bound", ""], rows) + "</section>"
+            for claim in result["claims"] if claim["class"]]
+    return (f"<h2>Claims</h2><section>{html_table(table.CLAIM_HEADS, rows)}"
+            f"<p>{escape(table.unmeasured(result))}</p></section>")
 
 
 # ---- the page

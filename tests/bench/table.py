@@ -133,7 +133,6 @@ def text(result):
     parts = [target_text(target) for target in result["targets"]]
     parts += [f"\n# {name}: {why}" for name, why in result["missing"]]
     parts += ["\n" + part_text(part) for part in result["micro"]]
-    parts += ["", claims_text(result)]
     return "\n".join(parts)
 
 

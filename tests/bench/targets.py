@@ -57,9 +57,14 @@ class Progress:
         return struct.unpack_from("=Q", self.page, 8)[0] / 1e6
 
     def spent(self):
-        """By known function so far."""
-        words = struct.unpack_from(f"={2 * FUNCTIONS_MAX}Q", self.page, 16)
-        return Spent(words[::2], words[1::2])
+        """By known function so far; the wall-clock time with that of the turn under way, which is
+        long where the target waits for a CPU in it."""
+        words = struct.unpack_from(f"={2 * FUNCTIONS_MAX + 2}Q", self.page, 16)
+        spent = Spent(list(words[:-2:2]), list(words[1:-2:2]))
+        current, since_ns = words[-2:]
+        if current:
+            spent.wall_ns[current - 1] += time.monotonic_ns() - since_ns
+        return spent
 
 
 @dataclasses.dataclass
