@@ -7,7 +7,7 @@
 
 enum { WATCH_COPY_FIRST_BYTES = 16 << 10 };
 
-/* What the sampler has learnt of a thread. Plain data; whoever allocated it frees it. */
+/* What the sampler has learnt of a thread. */
 struct watch {
     struct process *process; /* borrowed */
     struct threads *threads; /* borrowed; of the process */
@@ -20,22 +20,29 @@ struct watch {
     uint64_t idle_ticks;   /* for how long it has not run */
     bool asleep;           /* at its last look it slept, and tally says where */
     bool sampled;          /* at least once: tally and syscall are set */
-    bool truncated;        /* the stack behind tally did not reach its first function */
+    bool truncated;        /* the stack behind tally did not reach its first function, */
+    bool given_up;         /* because it took too much to unwind */
     bool exited;           /* a leader that has ended before its threads */
     uint32_t tally;        /* of the profile */
     uint32_t profile_thread;
     int64_t syscall; /* that it was in; -1 none */
 
-    size_t copy_bytes;     /* how much of the stack to copy */
-    struct copy_plan plan; /* what else, in the same moment */
-    uint32_t plan_misses;  /* how often in a row there was nothing to plan */
-    char python_name[64];  /* what Python's threading calls it; "" nothing */
-    pid_t ns_tid;          /* its number as it sees itself; 0 not asked for yet */
-    uint64_t cpu;          /* where it ran when it was last interrupted */
-    uint64_t run_released; /* see stopper_release_run(); 0 not known */
-    bool teach;            /* to be stopped even if it sleeps: its registers are wanted */
-    bool fell_asleep;      /* when it was to be stopped: to be captured where it sleeps */
-    bool stopping;         /* interrupted, and its stop has not come yet */
+    size_t copy_bytes;      /* how much of a stack to copy */
+    uint64_t signal_sp_at;  /* where the kernel left the RSP of the code that a handler with a stack
+                               of its own interrupted; the same each time. 0 not known */
+    struct copy_plan *plan; /* owned; what else, in the same moment; NULL: nothing */
+    bool plan_stale;        /* made of something that is no longer there */
+    uint32_t plan_list;     /* which list of its owner's it was made from */
+    uint32_t plan_misses;   /* how often in a row there was nothing to plan */
+    char *python_name;      /* owned; what Python's threading calls it; NULL: nothing */
+    pid_t ns_tid;           /* its number as it sees itself; 0 not asked for yet */
+    uint64_t cpu;           /* where it ran when it was last interrupted */
+    uint64_t run_released;  /* see stopper_release_run(); 0 not known */
+    bool teach;             /* to be stopped even if it sleeps: its registers are wanted */
+    bool fell_asleep;       /* when it was to be stopped: to be captured where it sleeps */
+    bool stopping;          /* interrupted, and its stop has not come yet */
 };
+
+void watch_free(struct watch *w);
 
 #endif

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +7,8 @@
 #include "base/mem.h"
 #include "live/api.h"
 #include "live/json.h"
-#include "report/table.h"
-#if __has_include("report/flamegraph.h")
 #include "report/flamegraph.h"
-#endif
+#include "report/table.h"
 
 /* Hits per second, by thread or by the function on top; and what other programs read. */
 struct timeline {
@@ -140,7 +137,6 @@ static void head(FILE *out, const char *name, const char *type, const char *help
 
 static void write_samples(const struct mirror *m, FILE *out)
 {
-    static const char *const states[PROFILE_STATES] = {"cpu", "wait"};
     struct map pids = {0}; /* (pid, state) -> hits */
     size_t pos = 0;
     for (size_t i = 0; i < m->p->n_threads; i++)
@@ -153,7 +149,7 @@ static void write_samples(const struct mirror *m, FILE *out)
     head(out, "oxprof_samples_total", "counter", "Samples taken, by process and state.");
     for (const struct map_entry *e; (e = map_next(&pids, &pos));)
         fprintf(out, "oxprof_samples_total{pid=\"%" PRIu64 "\",state=\"%s\"} %" PRIu64 "\n", e->a,
-                states[e->b], e->value);
+                api_state_name((enum profile_state)e->b), e->value);
     map_release(&pids);
 }
 
@@ -196,20 +192,12 @@ void api_metrics(const struct mirror *m, FILE *out)
 
 /* --- stacks */
 
-int api_stacks(const struct mirror *m, const struct api_query *q, FILE *out)
+void api_stacks(const struct mirror *m, const struct api_query *q, FILE *out)
 {
-#if __has_include("report/flamegraph.h")
     struct report_options opt = {.version = OX_VERSION};
     struct profile view = {0};
     if (q->first_s || q->last_s)
         mirror_between(m, q->first_s, q->last_s, &view);
     flamegraph_data(q->first_s || q->last_s ? &view : m->p, &opt, out);
     mirror_view_release(&view);
-    return 0;
-#else
-    (void)m;
-    (void)q;
-    (void)out;
-    return -ENOTSUP;
-#endif
 }

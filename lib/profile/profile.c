@@ -339,7 +339,7 @@ void profile_reset(struct profile *p)
     p->untimed = 0;
     memset(p->lost, 0, sizeof(p->lost));
     p->python_torn = p->python_mismatches = 0;
-    p->truncated = p->folded = p->unattributed = 0;
+    p->truncated = p->given_up = p->folded = p->unattributed = 0;
     p->ticks = p->ticks_missed = 0;
     p->duration_ns = 0;
     p->cost = (struct profile_cost){0};

@@ -157,6 +157,7 @@ struct profile {
     uint64_t threads_seen;
     uint64_t lost[LOSS_N];
     uint64_t truncated;         /* samples whose stack did not reach its thread's first function */
+    uint64_t given_up;          /* of those: unwinding took too much */
     uint64_t python_torn;       /* samples whose Python frames could not be followed to their end */
     uint64_t python_mismatches; /* samples whose native and Python frames did not fit together */
     uint64_t folded;            /* samples whose stack a limit cut: SELF fell on a caller */
@@ -164,6 +165,8 @@ struct profile {
     uint64_t hidden;            /* of a view: samples that its filter left out */
     /* of the adder's limits, since the beginning */
     uint64_t modules_folded; /* mappings that came under the module "[other]" */
+    uint64_t mappings_cut;   /* how often a mapping found its table full */
+    uint64_t cfi_cut;        /* modules whose unwind information was not read to its end */
     uint64_t tables_cut;     /* symbol tables that were not read to their end */
     uint64_t lines_cut;      /* places whose debug information took too much to read */
     uint64_t names_folded;   /* names that became "[other]", beside those of the strings */

@@ -40,6 +40,14 @@ static struct target *target_of(struct session *s, const struct watch *w)
     return NULL;
 }
 
+/* One that does not come (its thread hangs in the kernel) does not stand still either. */
+bool ticks_stop_open(const struct session *s)
+{
+    enum { COMES_WITHIN_NS = 50 * 1000 * 1000 };
+    uint64_t since = atomic_load(&s->guardian->page->open_since_ns);
+    return s->stopper.n && since && clock_now_ns() - since < COMES_WITHIN_NS;
+}
+
 static void lose(struct session *s, enum loss why, uint64_t ticks)
 {
     s->profile->lost[why] += ticks;
@@ -53,7 +61,7 @@ static void end_watch(struct session *s, struct watch *w)
     s->n_watches--;
     w->thread->watch = NULL;
     w->thread->gone = true;
-    free(w);
+    watch_free(w);
 }
 
 static void note_quality(struct session *s, const struct watch *w, uint64_t hits)
@@ -70,6 +78,7 @@ static void note_quality(struct session *s, const struct watch *w, uint64_t hits
              hits);
     } else if (w->truncated) {
         s->profile->truncated += hits;
+        s->profile->given_up += w->given_up ? hits : 0;
     }
 }
 
@@ -126,17 +135,23 @@ static void plan_next_look(struct session *s, struct watch *w)
     w->next_look = s->tick + (gap ? gap : 1);
 }
 
-/* More bytes, where the stack was cut; or any, where its mapping has become known only by this
- * walk. */
+/* What the walk was in want of, the next copy holds. False: no more than this one. */
+static bool learn_copy(const struct session *s, struct watch *w, const struct snapshot *last)
+{
+    size_t bytes = w->copy_bytes;
+    uint64_t at = w->signal_sp_at;
+    if (s->stack->end == STACK_CUT)
+        asleep_want_more(w, last, s->stack->cut_bytes);
+    if (s->stack->end == STACK_ELSEWHERE && s->stack->elsewhere_at)
+        w->signal_sp_at = s->stack->elsewhere_at;
+    return w->copy_bytes != bytes || w->signal_sp_at != at;
+}
+
+/* What the stack was in want of; or any, where its mapping has become known only by this walk. */
 static bool wants_second_copy(const struct session *s, const struct target *t, struct watch *w,
                               const struct snapshot *first)
 {
-    size_t before = w->copy_bytes;
-    if (!first->stack_bytes)
-        return !t->process.maps_query;
-    if (s->stack->end == STACK_CUT)
-        asleep_want_more(w, first, s->stack->cut_bytes);
-    return w->copy_bytes != before;
+    return first->stack_bytes ? learn_copy(s, w, first) : !t->process.maps_query;
 }
 
 /* A sleeper waits for us: its stack can be captured again. */
@@ -149,15 +164,16 @@ static int capture_asleep(struct session *s, struct target *t, struct watch *w, 
     if (rc < 0)
         return rc;
     *ret_tally = stacks_tally(s, t, w, ret_snap, s->stack);
-    if (!wants_second_copy(s, t, w, ret_snap))
-        return 0;
-    struct proc_run first = w->run;
-    struct snapshot again;
-    if (asleep_capture(w, s->buf, &again) == 0) {
+    /* a handler's stack, what it has interrupted, more of that */
+    for (int i = 0; i < CAPTURE_TRIES && wants_second_copy(s, t, w, ret_snap); i++) {
+        struct proc_run first = w->run;
+        struct snapshot again;
+        if (asleep_capture(w, s->buf, &again) < 0) {
+            w->run = first; /* the next look sees that it has run since the copy that counts */
+            break;
+        }
         *ret_snap = again;
         *ret_tally = stacks_tally(s, t, w, ret_snap, s->stack);
-    } else {
-        w->run = first; /* the next look sees that it has run since the copy that counts */
     }
     return 0;
 }
@@ -169,6 +185,12 @@ static void hit(struct session *s, struct watch *w, uint64_t hits)
     w->tick = s->tick;
 }
 
+static void note_end(const struct session *s, struct watch *w)
+{
+    w->truncated = s->stack->end != STACK_COMPLETE;
+    w->given_up = s->stack->end == STACK_TOO_MUCH;
+}
+
 static void found_asleep(struct session *s, struct watch *w, uint32_t tally,
                          const struct snapshot *snap, uint64_t gap, uint64_t ran_ns,
                          uint64_t missed)
@@ -177,7 +199,7 @@ static void found_asleep(struct session *s, struct watch *w, uint32_t tally,
     w->tally = tally;
     w->asleep = snap->stack_bytes > 0; /* else the next look tries again */
     w->syscall = snap->syscall;
-    w->truncated = s->stack->end != STACK_COMPLETE;
+    note_end(s, w);
     w->idle_ticks = 0;
     w->sampled = true;
     hit(s, w, 1);
@@ -315,8 +337,8 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
     struct snapshot snap;
     uint32_t tally;
     uint64_t gap = s->tick - w->tick - 1;
-    if (t->python && !w->plan.n_chains)
-        interpreter_plan(s, t, w);
+    if (t->python)
+        pythreads_plan(s, t, w);
     int rc = capture_asleep(s, t, w, &tally, &snap);
     w->teach = rc == 0 && may_be_taught(s, &snap);
     if (w->teach) {
@@ -387,7 +409,7 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
         .profile_thread = profile_thread(s->profile, t->process.pid, th->tid, th->name),
     };
     if (thread_run(&t->threads, &t->process, th, &w->run) < 0) {
-        free(w);
+        watch_free(w);
         return;
     }
     w->run_first_ns = w->run.run_ns;
@@ -398,7 +420,7 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
 
 void ticks_label(const struct thread *th, char label[THREAD_LABEL_BYTES])
 {
-    const char *name = th->watch ? th->watch->python_name : "";
+    const char *known = th->watch ? th->watch->python_name : NULL, *name = known ? known : "";
     if (*name && !strncmp(name, th->name, strlen(th->name))) /* 3.14 tells the system as well */
         snprintf(label, THREAD_LABEL_BYTES, "%s", name);
     else
@@ -410,7 +432,7 @@ static void renew_names(struct session *s, struct target *t, size_t most)
 {
     char label[THREAD_LABEL_BYTES];
     size_t n = t->threads.n < most ? t->threads.n : most;
-    interpreter_name_threads(s, t);
+    pythreads_name(s, t);
     for (size_t i = 0; i < n; i++) {
         struct thread *th = t->threads.items[t->name_turn++ % t->threads.n];
         if (th->gone || !th->watch || thread_read_name(&t->process, th) < 0)
@@ -485,6 +507,8 @@ void ticks_end_target(struct session *s, struct target *t, uint64_t owed)
     naming_keep_perfmap(s, t);
     interpreter_forget(t);
     threads_release(&t->threads);
+    s->gone_mappings_cut += t->process.maps_dropped;
+    s->gone_cfi_cut += unwinder_cfi_cut(t->unwinder);
     process_close(&t->process);
     unwinder_free(t->unwinder);
     t->unwinder = NULL;
@@ -497,8 +521,10 @@ static void tick_target(struct session *s, struct target *t, uint64_t now, uint6
         ticks_end_target(s, t, s->tick - 1);
         return;
     }
-    check_program(s, t, now);
-    interpreter_look(s, t, now);
+    if (!ticks_stop_open(s)) { /* nobody is to stand still for so long */
+        check_program(s, t, now);
+        interpreter_look(s, t, now);
+    }
     int rc = threads_rescan(&t->threads, &t->process);
     if (rc < 0)
         return;
@@ -594,9 +620,8 @@ void ticks_stop_done(void *session, const struct stop *stop)
         return;
     }
     w->tally = stacks_tally(s, t, w, &stop->snapshot, s->stack);
-    w->truncated = s->stack->end != STACK_COMPLETE;
-    if (s->stack->end == STACK_CUT)
-        asleep_want_more(w, &stop->snapshot, s->stack->cut_bytes);
+    note_end(s, w);
+    learn_copy(s, w, &stop->snapshot);
     w->syscall = stop->snapshot.syscall;
     w->sampled = true;
     w->run_released = stopper_release_run(stop, &w->run);

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Who may see and change what on the live page, and what a hostile client can't do to it."""
+import contextlib
 import crypt
 import json
 import os
@@ -35,6 +36,8 @@ class Gate(harness.Case):
             target.finish()
         if result.code != 0:
             raise AssertionError(result)
+        if len(result.err.splitlines()) != 1:
+            raise AssertionError(f"requests left lines in the log: {result.err}")
 
     def refused(self, answer, status, what):
         self.assertEqual(answer.status, status, what)
@@ -131,33 +134,55 @@ class Gate(harness.Case):
 
 
 class Slow(harness.Case):
+    """What 1,000 connections that dribble their heads cost the sampling: compared, in turns, with as
+    many to somebody else, since sending to them takes a CPU by itself."""
+
     def test_slow_connections(self):
-        """1,000 that dribble their heads: the page answers, and no tick is missed for them."""
-        with Target("spin") as target, Page("-p", target.pid) as page:
+        with contextlib.ExitStack() as stack:
+            target, other = stack.enter_context(Target("spin")), self.nobody(stack)
+            page = stack.enter_context(Page("-p", target.pid))
             page.wait_samples(50)
-            before = self.share_of_ticks(page)
-            dribble = []
-            for _ in range(1000):
-                try:
-                    s = socket.create_connection((page.host, page.port), 5)
-                    s.sendall(b"GET / HTTP/1.1\r\nX-")
-                    dribble.append(s)
-                except OSError:
-                    pass
-            answered, end = 0, time.monotonic() + 5
-            share = self.share_of_ticks(page, lambda: self.drip(dribble, end))
-            answered = page.status()["samples"]
-            print(f"  of the ticks due, kept: {before:.4f} before, {share:.4f} meanwhile, "
-                  f"{len(dribble)} connections", flush=True)
-            self.assertGreater(answered, 0)
-            self.assertGreaterEqual(len(dribble), 900)
-            self.assertGreater(share, before - 0.05)
-            for s in dribble:
-                s.close()
+            elsewhere = self.dribble(stack, *other.getsockname())
+            here = self.dribble(stack, page.host, page.port)
+            self.assertGreaterEqual(len(here), 900)
+            kept, cpu_s = {"elsewhere": [0, 0], "here": [0, 0]}, 0
+            for where, sockets in (("elsewhere", elsewhere), ("here", here)) * 3:
+                before = self.web_cpu_s(page)
+                ticks, missed = self.ticks(page, sockets)
+                kept[where][0] += ticks - missed
+                kept[where][1] += ticks
+                cpu_s += self.web_cpu_s(page) - before if where == "here" else 0
             page.finish()
             target.finish()
+        self.judge(kept, cpu_s)
 
-    def drip(self, sockets, end):
+    def judge(self, kept, cpu_s):
+        shares = {where: n / max(1, of) for where, (n, of) in kept.items()}
+        print(f"  of the ticks due, kept: {shares}, {kept}; the page's thread: {cpu_s:.2f} s of CPU",
+              flush=True)
+        self.assertLess(cpu_s, 0.5, "the page's thread is busy with those that say nothing")
+        if shares["elsewhere"] < 0.98:
+            self.skipTest(f"too busy a machine for a comparison within 1 %: {shares}")
+        self.assertGreater(shares["here"], shares["elsewhere"] - 0.01)
+
+    def nobody(self, stack):
+        return stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2000))
+
+    def dribble(self, stack, host, port):
+        sockets = []
+        for _ in range(1000):
+            try:
+                s = stack.enter_context(socket.create_connection((host, port), 5))
+                s.sendall(b"GET / HTTP/1.1\r\nX-")
+                s.setblocking(False)
+                sockets.append(s)
+            except OSError:
+                pass
+        return sockets
+
+    def ticks(self, page, sockets):
+        """Ticks that were due while the sockets dribble, and those missed; the page answers after."""
+        a, end = page.status(), time.monotonic() + 1.5
         while time.monotonic() < end:
             for s in sockets:
                 try:
@@ -165,14 +190,16 @@ class Slow(harness.Case):
                 except OSError:
                     pass
             pause(0.2)
-
-    def share_of_ticks(self, page, meanwhile=lambda: pause(4)):
-        """Of the ticks that were due meanwhile, how many were kept."""
-        a = page.status()
-        meanwhile()
         b = page.status()
-        due = b["ticks"] - a["ticks"]
-        return 1 - (b["ticks_missed"] - a["ticks_missed"]) / due
+        return b["ticks"] - a["ticks"], b["ticks_missed"] - a["ticks_missed"]
+
+    def web_cpu_s(self, page):
+        for tid in os.listdir(f"/proc/{page.pid}/task"):
+            stat = harness.read_proc(f"/proc/{page.pid}/task/{tid}/stat") or ""
+            if "(oxprof-web)" in stat:
+                fields = stat.rpartition(")")[2].split()
+                return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return 0
 
 
 class Users(harness.Case):
@@ -190,8 +217,12 @@ class Users(harness.Case):
         return crypt.crypt(password, crypt.mksalt(crypt.METHOD_SHA512, rounds=1000))
 
     def login(self, page, name, password):
-        return page.ask("POST", "/login", {"Content-Type": "application/x-www-form-urlencoded"},
-                        f"name={name}&password={password}")
+        """As a browser sends the form: Firefox 128's headers, but for those of its languages."""
+        return page.ask("POST", "/login", {
+            "Content-Type": "application/x-www-form-urlencoded", "Origin": f"http://{page.netloc}",
+            "Referer": f"http://{page.netloc}/", "Sec-Fetch-Site": "same-origin",
+            "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-User": "?1",
+            "Upgrade-Insecure-Requests": "1"}, f"name={name}&password={password}")
 
     def cookie(self, answer):
         self.assertEqual(answer.status, 303, answer)
@@ -213,6 +244,8 @@ class Users(harness.Case):
             self.assertEqual(tries[:5].count(401), 5)
             self.assertEqual(tries[-1], 429)
             self.assertEqual(self.login(page, "ann", "right").status, 429, "too many tries")
+            tries = [self.login(page, "nobody", "wrong").status for _ in range(6)]
+            self.assertEqual(tries, [401] * 5 + [429], "a name that is none: the same answers")
             self.assertEqual(page.ask("GET", "/api/status", ann).status, 200, "still logged in")
             page.finish()
             target.finish()
@@ -240,12 +273,51 @@ class Users(harness.Case):
                                       {**user, **secret, "Origin": "http://evil.example"}).status,
                              403)
 
+    def test_logout_meanwhile(self):
+        """A change whose body comes after the logout is not made."""
+        self.write(f"ann:{self.hashed('right')}:control\n")
+        with Target("spin") as target, Page("-p", target.pid, "--users", self.file) as page:
+            ann = self.cookie(self.login(page, "ann", "right"))
+            ann["X-Oxprof-Secret"] = json.loads(page.ask("GET", "/api/status", ann).body)["secret"]
+            with socket.create_connection((page.host, page.port), 10) as slow:
+                head = {**ann, "Host": page.netloc, "Content-Length": "1"}
+                slow.sendall("".join(["POST /api/pause HTTP/1.1\r\n",
+                                      *(f"{k}: {v}\r\n" for k, v in head.items()),
+                                      "\r\n"]).encode())
+                pause(0.5)
+                self.assertEqual(page.ask("POST", "/logout", ann).status, 303)
+                slow.sendall(b"x")
+                self.assertRegex(slow.recv(4096), rb"^HTTP/1.1 401 ")
+            ann = self.cookie(self.login(page, "ann", "right"))
+            self.assertFalse(json.loads(page.ask("GET", "/api/status", ann).body)["paused"])
+            page.finish()
+            target.finish()
+
+    def test_strangers_in_the_way(self):
+        """200 that begin to log in and never do: whoever is known is answered."""
+        self.write(f"ann:{self.hashed('right')}:look\n")
+        head = b"POST /login HTTP/1.1\r\nHost: %s\r\nContent-Length: 9\r\n\r\n"
+        with Target("spin") as target, Page("-p", target.pid, "--users", self.file) as page:
+            ann = self.cookie(self.login(page, "ann", "right"))
+            strangers = [socket.create_connection((page.host, page.port), 10) for _ in range(200)]
+            for s in strangers:
+                try:
+                    s.sendall(head % page.netloc.encode())
+                except OSError:
+                    pass
+            for _ in range(5):
+                self.assertEqual(page.ask("GET", "/api/status", ann).status, 200)
+            for s in strangers:
+                s.close()
+            page.finish()
+            target.finish()
+
     def test_bad_files(self):
         """Refused before anything is served."""
         good = f"ann:{self.hashed('x')}:look\n"
         for text, mode in ((good, 0o666), ("", 0o600), ("ann\n", 0o600),
                            ("ann:abJnggxhB/yWI:look\n", 0o600), (good.replace("look", "root"), 0o600),
-                           ("ann:$1$abc$def:look\n", 0o600)):
+                           ("ann:$1$abc$def:look\n", 0o600), (good + good, 0o600)):
             self.write(text, mode)
             result = harness.oxprof("serve", "-p", os.getpid(), "--users", self.file)
             self.assertEqual(result.code, 2, (text, result))
@@ -292,7 +364,8 @@ class Session(harness.Case):
         with Target("sleepers") as target, Page("-p", target.pid) as page:
             page.wait_samples(20)
             self.assertIn(page.post("/api/pause").status, (200, 202))
-            paused = wait_until(lambda: (s := page.status())["paused"] and s, "the pause")
+            paused = wait_until(lambda: (s := page.status())["paused"] and not s["stopping"] and s,
+                                "the pause")
             if shutil.which("strace"):
                 self.check_untouched(page, target)
             pause(0.5)
@@ -307,6 +380,28 @@ class Session(harness.Case):
             began = time.monotonic()
             self.assertEqual(page.finish().code, 0)
             self.assertLess(time.monotonic() - began, 5)
+            target.finish()
+
+    def test_snapshot_and_stop(self):
+        """A snapshot counts what sleepers are owed; after a stop nothing is sampled, for good."""
+        with Target("sleepers") as target, Page("-p", target.pid) as page:
+            page.wait_samples(20)
+            text = page.post("/api/snapshot?format=json")
+            self.assertEqual((text.status, text.headers["Content-Disposition"]),
+                             (200, 'attachment; filename="oxprof.json"'))
+            samples = json.loads(text.body)["samples"]
+            self.assertLessEqual(sum(samples.values()), page.status()["samples"])
+            self.assertEqual(page.ask("POST", "/api/snapshot?format=x").status, 400)
+            self.assertEqual(page.post("/api/stop").status, 200)
+            ended = page.status()
+            self.assertTrue(ended["finished"])
+            pause(0.5)
+            now = page.status()
+            self.assertEqual((now["samples"], now["ticks"]), (ended["samples"], ended["ticks"]))
+            for path in ("/api/stop", "/api/pause", "/api/resume", "/api/interval?interval=1"):
+                self.assertEqual(page.ask("POST", path).status, 409, path)
+            self.assertEqual(page.post("/api/snapshot").status, 200, "what there was")
+            self.assertEqual(page.finish().code, 0)
             target.finish()
 
     def check_untouched(self, page, target):
@@ -342,15 +437,33 @@ class Session(harness.Case):
             page.finish()
             target.finish()
 
+    def test_no_drift(self):
+        """More work than CPUs: each tick belongs to its interval, however late those before were."""
+        with contextlib.ExitStack() as stack:
+            targets = [stack.enter_context(Target("spin")) for _ in range(6)]
+            page = stack.enter_context(Page("-p", ",".join(str(t.pid) for t in targets)))
+            page.wait_samples(100)
+            pause(3)
+            status = page.status()
+            due = status["duration_ns"] / status["interval_ns"]
+            self.assertLess(status["ticks"], due + 2)
+            self.assertGreater(status["ticks"], due - 30, "one turn of 250 ms behind, and what is late")
+            page.finish()
+            for target in targets:
+                target.finish()
+
     def test_query(self):
         """Filter and limit, "n of m", self and total, threads: they add up as in the report."""
         with Target("shares_c") as target, Page("-p", target.pid, "-r", "1000") as page:
             page.wait_samples(500)
             page.post("/api/pause")
+            self.wait_names(page)
             whole = page.get("/api/functions?max_records=1000")["cpu"]
             self.assertEqual(sum(f[0] for f in whole["functions"]), whole["samples"])
             self.assertEqual(max(f[1] for f in whole["functions"]), whole["samples"])
             self.assertEqual((len(whole["functions"]), whole["matched"]), (whole["of"],) * 2)
+            own = [f for f in whole["functions"] if "oxprof" in f[4]]
+            self.assertEqual(own, [], "frames of ours")
             few = page.get("/api/functions?max_records=2&re_filter=%5Eshare_")["cpu"]
             self.assertEqual(len(few["functions"]), 2)
             self.assertEqual(few["matched"],
@@ -367,6 +480,11 @@ class Session(harness.Case):
             page.finish()
             target.finish()
 
+    def wait_names(self, page):
+        """Hits are on the page before the names of new frames are known."""
+        wait_until(lambda: "[unknown]" not in str(page.get("/api/functions?max_records=1000")),
+                   "names for all functions")
+
     def test_launched_and_several(self):
         """`serve -- CMD` stays until it is ended, and returns the command's status."""
         with Page("--", "sh", "-c", "exit 3") as page:
@@ -382,6 +500,29 @@ class Session(harness.Case):
             one.finish()
             two.finish()
 
+    def test_profiles_nobody_awaits(self):
+        """Clients that hang up free their places; one that waits hears of the end."""
+        with Target("spin") as target, Page("-p", target.pid) as page:
+            page.wait_samples()
+            ask = f"GET {page.root}/debug/pprof/profile?seconds=3600 HTTP/1.1\r\n" \
+                  f"Host: {page.netloc}\r\n\r\n"
+            for _ in range(2):
+                gone = [socket.create_connection((page.host, page.port), 10) for _ in range(8)]
+                for s in gone:
+                    s.sendall(ask.encode())
+                wait_until(lambda: page.ask("GET", "/debug/pprof/profile?seconds=0.1").status == 503,
+                           "all places taken")
+                for s in gone:
+                    s.close()
+                wait_until(lambda: page.ask("GET", "/debug/pprof/profile?seconds=0.1").status == 200,
+                           "a free place")
+            with socket.create_connection((page.host, page.port), 10) as waits:
+                waits.sendall(ask.encode())
+                page.status()
+                self.assertEqual(page.finish().code, 0)
+                self.assertRegex(waits.recv(4096), rb"^HTTP/1.1 200 ")
+            target.finish()
+
     def test_metrics(self):
         with Target("spin") as target, Page("-p", target.pid) as page:
             page.wait_samples(20)
@@ -389,17 +530,13 @@ class Session(harness.Case):
             self.assertGreater(metrics[f'oxprof_samples_total{{pid="{target.pid}",state="cpu"}}'], 0)
             self.assertEqual(metrics["oxprof_stop_seconds_count"], metrics["oxprof_stops_total"])
             self.assertNotIn("spin_here", str(metrics))
-            if shutil.which("promtool"):
-                text = page.ask("GET", "/metrics").body
-                check = harness.subprocess.run(["promtool", "check", "metrics"], input=text,
-                                               capture_output=True, check=False)
-                self.assertEqual((check.returncode, check.stdout, check.stderr), (0, b"", b""))
             page.finish()
             target.finish()
 
     def test_calls(self):
-        """Functions of known length are counted; how well is printed, the bounds are for a machine that
-        gives us half of the CPU that we need."""
+        """Functions of 5 ms to 2 s: counts within 5 %, means within one interval, where the machine
+        lets us look in time. Where it does not, two calls with nothing seen between them count as
+        one: the bounds are wider then, and the test says so."""
         with Target("known_calls") as target:
             result = harness.oxprof("-p", target.pid, "-i", "1ms", "-d", "12s", "--calls", "^lasts_")
             true = target.finish()
@@ -407,10 +544,17 @@ class Session(harness.Case):
         rows = {name: (int(calls), float(mean)) for calls, mean, name in
                 re.findall(r"^# +(\d+) +([\d.]+) +[\d.]+ +\d+  (lasts_\w+)$", result.out, re.M)}
         print(" ", rows, true, flush=True)
+        missed, ticks = map(int, re.search(r"(\d+) of (\d+) ticks missed", result.out).groups())
+        if missed > 0.25 * ticks:
+            self.skipTest(f"too busy a machine: {missed} of {ticks} ticks missed")
+        quiet = missed < 0.02 * ticks
+        print(f"  {missed} of {ticks} ticks missed:", "5 % and 1 ms" if quiet else "NOT 5 % and 1 ms",
+              flush=True)
         for name in ("lasts_5ms", "lasts_50ms", "lasts_500ms", "lasts_2s"):
             calls, mean = rows[name]
-            self.assertLess(abs(calls - true[f"{name}_calls"]), 3 + 0.15 * true[f"{name}_calls"], name)
-            self.assertLess(abs(mean - true[f"{name}_mean_us"] / 1e6), 0.002 + 0.15 * mean, name)
+            true_calls, true_mean = true[f"{name}_calls"], true[f"{name}_mean_us"] / 1e6
+            self.assertLess(abs(calls - true_calls), 2 + (.05 if quiet else .15) * true_calls, name)
+            self.assertLess(abs(mean - true_mean), .001 if quiet else .002 + .15 * mean, name)
 
 
 if __name__ == "__main__":

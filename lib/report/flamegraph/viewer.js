@@ -482,6 +482,7 @@ function lossFact(head) {
     return ["Lost", grouped(reasons.reduce((sum, [, n]) => sum + n, 0)), [
         ...reasons.map(([reason, n]) => `${grouped(n)} ${reason.replaceAll("_", " ")}`),
         `${counted(head.truncated, "stack")} truncated`,
+        limit(head.given_up, "of those took too much to unwind"),
         head.python_torn && `${counted(head.python_torn, "Python stack")} torn`,
         head.python_mismatches &&
             `${grouped(head.python_mismatches)} native and Python frames that did not fit`,
@@ -490,6 +491,8 @@ function lossFact(head) {
         limit(head.folded, "folded into their callers"),
         limit(head.unattributed, "under thread [other]"),
         limit(head.modules_folded, "mappings under module [other]"),
+        limit(head.mappings_cut, "times a mapping was left out"),
+        limit(head.cfi_cut, "modules' unwind information cut"),
         limit(head.tables_cut, "symbol tables cut"),
         limit(head.lines_cut, "places without source lines"),
         limit(head.names_folded, "times a name reads [other]"),
