@@ -5,7 +5,9 @@ What a profiler costs is said against the mean of the windows before and after i
 machine's drift falls out; the order of the profilers is another in each round.
 """
 import dataclasses
+import os
 import random
+import signal
 import subprocess
 import time
 
@@ -44,7 +46,7 @@ class Rounds:
         self.target, self.running, self.options = target, running, options
         self.peers = {row.name: row for row in rows}
         self.rows = {name: Row(name, []) for name in self.peers}
-        self.nobody = Row(peers.Nobody.name, [])
+        self.nobody = Row(peers.NOBODY, [])
         self.random = random.Random(1)
 
     def bare(self):
@@ -68,10 +70,16 @@ class Rounds:
                                             self.options.build, window)
         except peers.Failed as why:
             self.rows[name].why = str(why)
+            self.let_run()
             return why.figures
         except (OSError, ValueError, LookupError, AttributeError) as why:
             self.rows[name].why = f"its output was not understood: {why!r}"[:200]
         return None
+
+    def let_run(self):
+        """A debugger that was killed may leave the target stopped."""
+        for pid in self.running.pids:
+            os.kill(pid, signal.SIGCONT)
 
     def one(self):
         names = [name for name, row in self.rows.items() if not row.why]
