@@ -3,7 +3,7 @@
 import table
 
 NOT_MEASURED = "not measured"
-HITS_LEAST = 100  # of a peer whose shares count: with few, chance may bring it anywhere
+HITS_LEAST = 50  # of a peer whose shares count: with few, chance may bring it anywhere
 
 
 def claim(text, figure=None, bound="", holds=None):

@@ -148,11 +148,11 @@ def lines(plot):
     for n, (name, points) in enumerate(series.items()):
         drawn = [(place[0](x), place[1](y)) for x, y in points]
         colour = f"hsl({HUES[n % len(HUES)]} 65% 52%)"
-        parts.append(f'<path class="series" d="{path_of(drawn)}" stroke="{colour}" '
-                     f'stroke-dasharray="{DASHES[n % len(DASHES)]}"/>')
+        pen = f'class="series" stroke="{colour}" stroke-dasharray="{DASHES[n % len(DASHES)]}"'
+        parts.append(f'<path {pen} d="{path_of(drawn)}"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in drawn]
         y = 20 + 17 * n
-        parts.append(f'<line class="series" x1="452" x2="482" y1="{y}" y2="{y}" stroke="{colour}" stroke-dasharray="{DASHES[n % len(DASHES)]}"/>'
+        parts.append(f'<line {pen} x1="452" x2="482" y1="{y}" y2="{y}"/>'
                      f'<text x="488" y="{y + 4}">{escape(name)}</text>')
     caption = f'{plot["y"]}, by {plot["x"]}'
     return (f'<figure><figcaption>{escape(caption)}</figcaption><svg viewBox="0 0 620 285" '
