@@ -46,6 +46,12 @@ static void print_frame(const char *function, const char *place)
     putchar('\n');
 }
 
+void dump_wait(const char *wait)
+{
+    char *text OX_FREE = mem_printf("[%s]", wait);
+    print_frame(text, "");
+}
+
 void dump_stack(const struct profile *p, uint32_t tally, const struct report_options *opt)
 {
     for (uint32_t node = p->tallies[tally].node; node; node = p->nodes[node].parent) {

@@ -34,6 +34,7 @@ void snapfile_release(struct snapfile *s)
         mappings_release(&s->processes[i].maps);
     for (size_t i = 0; i < s->n_items; i++) {
         free(s->items[i].name);
+        free(s->items[i].wait);
         free(s->items[i].stack);
     }
     free(s->processes);
@@ -238,6 +239,8 @@ static void put_item(struct payload *p, const struct snapfile_item *item)
     put_u32(p, s->stack_cut);
     put_text(p, item->name);
     put_string(p, s->stack, s->stack_bytes);
+    if (item->wait)
+        put_text(p, item->wait);
 }
 
 static bool records_write(FILE *to, const struct snapfile *s, struct payload *p)
@@ -436,6 +439,8 @@ static const char *take_item(struct source *s, struct snapfile *file)
         item.snap.stack = item.stack;
         item.snap.stack_bytes = n;
     }
+    if (!s->bad && s->at != s->end)
+        item.wait = take_text(s);
     file->items[file->n_items++] = item;
     return s->bad ? "a damaged snapshot" : NULL;
 }

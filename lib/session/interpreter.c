@@ -287,7 +287,7 @@ static void plan_thread(const struct interpreter *py, const struct python_thread
     plan->file_ino = py->module->ino;
 }
 
-static pid_t ns_tid_of(struct watch *w)
+pid_t interpreter_ns_tid(struct watch *w)
 {
     struct proc_status status;
     if (!w->ns_tid && thread_status(w->threads, w->process, w->thread, &status) == 0)
@@ -310,7 +310,7 @@ bool interpreter_plan(struct session *s, struct target *t, struct watch *w)
     struct interpreter *py = t->python;
     if (!py || s->opt.view == VIEW_NATIVE)
         return false;
-    pid_t tid = ns_tid_of(w);
+    pid_t tid = interpreter_ns_tid(w);
     if (w->plan_misses == 0 && plan_listed(py, tid, &w->plan))
         return true;
     /* A thread that never runs Python must not have them all listed time and again. */

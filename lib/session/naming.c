@@ -156,12 +156,25 @@ static void name_special(struct session *s, uint32_t frame)
                  texts[which]);
 }
 
+/* "[read: /var/lib/x.db]": what the kernel does for the thread. */
+static void name_wait(struct session *s, uint32_t frame)
+{
+    struct profile_frame *f = &s->profile->frames[frame];
+    bool python = OX_WAIT_KIND(OX_SPACE_NUMBER(f->space)) == WAIT_PYTHON;
+    f->wait = waits_text(s, frame);
+    OX_FREE char *text = mem_printf("[%s]", intern_get(s->profile->strings, f->wait));
+    name_plainly(s, frame, python ? KIND_PYTHON : KIND_KERNEL, 0, text);
+}
+
 static void ask_for_frame(struct session *s, uint32_t frame)
 {
     const struct profile_frame *f = &s->profile->frames[frame];
     switch (OX_SPACE_KIND(f->space)) {
     case SPACE_SPECIAL:
         name_special(s, frame);
+        break;
+    case SPACE_WAIT:
+        name_wait(s, frame);
         break;
     case SPACE_MODULE:
         namer_ask(s->namer, s->modules.items[OX_SPACE_NUMBER(f->space)], f->address, frame);
@@ -226,7 +239,14 @@ static void warn_of_troubles(struct session *s)
         session_warn(s, "%s", text);
 }
 
-/* JIT code is named anew each time: its map grows, and its addresses are used again. */
+/* JIT code is named anew each time: its map grows, and its addresses are used again. Threads that
+ * others wait for may have got other names. */
+static bool name_changes(const struct session *s, uint32_t frame)
+{
+    unsigned kind = OX_SPACE_KIND(s->profile->frames[frame].space);
+    return kind == SPACE_JIT || kind == SPACE_WAIT;
+}
+
 void naming_resolve(struct session *s)
 {
     struct namer_answer answer;
@@ -235,7 +255,7 @@ void naming_resolve(struct session *s)
         if (s->targets[i]->live)
             naming_keep_perfmap(s, s->targets[i]);
     for (uint32_t i = PROFILE_NO_FRAME + 1; i < n; i++)
-        if (i >= s->frames_named || OX_SPACE_KIND(s->profile->frames[i].space) == SPACE_JIT)
+        if (i >= s->frames_named || name_changes(s, i))
             ask_for_frame(s, i);
     while (namer_next(s->namer, &answer, meanwhile, s))
         use_answer(s, &answer);

@@ -116,7 +116,10 @@ static bool walk_all(struct session *s, struct interpreter *py, const struct pyt
 
 static uint32_t special(struct session *s, uint64_t which)
 {
-    return profile_frame(s->profile, OX_SPACE(SPACE_SPECIAL, 0), which);
+    uint32_t frame = profile_frame(s->profile, OX_SPACE(SPACE_SPECIAL, 0), which);
+    if (which == SPECIAL_WAITING_FOR_GIL && frame != PROFILE_NO_FRAME)
+        s->profile->frames[frame].wait = intern_put(s->profile->strings, "waiting for the GIL");
+    return frame;
 }
 
 static uint32_t python_frame(struct session *s, const struct python_frame *f)
@@ -132,8 +135,8 @@ static bool waits_for_gil(const struct interpreter *py, const struct snapshot *s
     const struct python_thread *th =
         listed(py, plan->chains[0].head_addr - py->runtime.layout.thread_frame);
     return th && th->gil && th->gil == gil && snap->state == STATE_WAIT &&
-           snap->syscall == __NR_futex && snap->syscall_arg >= gil &&
-           snap->syscall_arg - gil < py->runtime.layout.gil_bytes;
+           snap->syscall == __NR_futex && snap->syscall_args[0] >= gil &&
+           snap->syscall_args[0] - gil < py->runtime.layout.gil_bytes;
 }
 
 static bool holds_gil(const struct interpreter *py, const struct python_memory *m,
@@ -149,12 +152,33 @@ static bool holds_gil(const struct interpreter *py, const struct python_memory *
     return false;
 }
 
-static size_t show(struct session *s, const struct merged_stack *merged, bool waits)
+/* The frame that says so, and who has it. */
+static uint32_t gil_frame(struct session *s, struct target *t, struct watch *w,
+                          const struct python_memory *m)
+{
+    const struct interpreter *py = t->python;
+    uint64_t gil = w->plan.ranges[0].addr, holder = 0;
+    struct wait_thing thing = {.text = "held by"};
+    const struct python_thread *th =
+        python_gil_holder(m, &py->runtime, gil, &holder) == 0 && holder ? listed(py, holder) : NULL;
+    thing.thread = th ? wait_for_thread(s, t, w, th->native_id) : OX_NO_THREAD;
+    if (thing.thread == OX_NO_THREAD || w->waits_for == w->thread->tid) {
+        w->waits_for = 0;
+        return special(s, SPECIAL_WAITING_FOR_GIL);
+    }
+    w->waits_at = gil;
+    w->waits_kind = WAIT_FOR_GIL;
+    w->waits_limited = false;
+    return waits_frame(s, "waiting for the GIL", &thing, true);
+}
+
+/* `gil`: the frame that it waits in, PROFILE_NO_FRAME if it does not. */
+static size_t show(struct session *s, const struct merged_stack *merged, uint32_t gil)
 {
     struct python_work *k = s->python_work;
     size_t n = 0, i = 0;
-    if (waits) {
-        k->ids[n++] = special(s, SPECIAL_WAITING_FOR_GIL);
+    if (gil != PROFILE_NO_FRAME) {
+        k->ids[n++] = gil;
         while (i < merged->n && !merged->frames[i].python)
             i++;
     }
@@ -236,5 +260,6 @@ size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
     struct merged_stack merged = {.frames = k->merged};
     python_merge(k->native, native->n, native->end == STACK_COMPLETE, k->frames, k->n, &merged);
     s->profile->python_mismatches += merged.mismatch;
-    return show(s, &merged, waits_for_gil(py, snap, &w->plan));
+    bool waits = waits_for_gil(py, snap, &w->plan);
+    return show(s, &merged, waits ? gil_frame(s, t, w, &m) : PROFILE_NO_FRAME);
 }

@@ -80,8 +80,10 @@ void session_free(struct session *s)
         return;
     for (size_t i = 0; i < s->n_targets; i++)
         free_target(s->targets[i]);
-    for (size_t i = 0; i < s->n_kept; i++)
+    for (size_t i = 0; i < s->n_kept; i++) {
         free((void *)(uintptr_t)s->kept[i].snapshot.stack);
+        free(s->kept[i].wait);
+    }
     for (size_t i = 0; i < s->n_warnings; i++)
         free(s->warnings[i]);
     free(s->kept);
@@ -90,6 +92,7 @@ void session_free(struct session *s)
     free(s->frames);
     free(s->python_work);
     python_names_release(&s->python_names);
+    waits_release(&s->waits);
     free(s->to_stop);
     munmap(s->buf, SNAPSHOT_BUF_BYTES);
     stopper_release(&s->stopper);
@@ -407,7 +410,7 @@ struct profile *session_profile(struct session *s)
     s->profile->modules_folded = s->modules.folded;
     s->profile->tables_cut = namer_tables_cut(s->namer);
     s->profile->lines_cut = namer_lines_cut(s->namer);
-    s->profile->names_folded = namer_names_folded(s->namer);
+    s->profile->names_folded = namer_names_folded(s->namer) + s->waits.folded;
     return s->profile;
 }
 

@@ -68,7 +68,23 @@ static uint32_t with_call(struct session *s, uint32_t frame, int64_t nr)
     const struct profile_frame *f = &s->profile->frames[frame];
     if (nr < 0 || nr > 0xffff || OX_SPACE_KIND(f->space) != SPACE_MODULE)
         return frame;
-    return profile_frame(s->profile, f->space | OX_SPACE_CALL(nr), f->address);
+    frame = profile_frame(s->profile, f->space | OX_SPACE_CALL(nr), f->address);
+    if (syscall_name(nr))
+        s->profile->frames[frame].wait = intern_put(s->profile->strings, syscall_name(nr));
+    return frame;
+}
+
+/* Below the innermost frame, where that is the one that makes the call. */
+static size_t with_wait(struct session *s, size_t n, uint32_t wait)
+{
+    const struct profile_frame *leaf = &s->profile->frames[s->frames[0]];
+    unsigned kind = OX_SPACE_KIND(leaf->space);
+    if (wait == PROFILE_NO_FRAME || n == STACK_FRAMES_MAX ||
+        (kind != SPACE_MODULE && kind != SPACE_JIT))
+        return n;
+    memmove(s->frames + 1, s->frames, n * sizeof(*s->frames));
+    s->frames[0] = wait;
+    return n + 1;
 }
 
 static void keep(struct session *s, const struct watch *w, const struct snapshot *snap)
@@ -106,8 +122,13 @@ uint32_t stacks_tally(struct session *s, struct target *t, struct watch *w,
         return stacks_special(s, w, SPECIAL_UNWIND_FAILED, state);
     if (snap->state == STATE_WAIT)
         s->frames[0] = with_call(s, s->frames[0], snap->syscall);
+    uint32_t wait = snap->state == STATE_WAIT ? waits_find(s, t, w, snap, ret_stack) : 0;
     if (s->opt.view != VIEW_NATIVE)
         n = pystacks_merge(s, t, w, snap, ret_stack, n);
+    n = with_wait(s, n, wait);
+    if (s->opt.keep_snapshots && wait != PROFILE_NO_FRAME && s->frames[0] == wait)
+        s->kept[s->n_kept - 1].wait =
+            mem_strdup(intern_get(s->profile->strings, s->profile->frames[wait].wait));
     reverse(s->frames, n);
     return profile_stack(s->profile, s->frames, n, w->profile_thread, state);
 }

@@ -243,7 +243,7 @@ class Python(harness.Case):
             holders = self.sample("-p", target.pid, "-r", 500, "-d",
                                   f"{plenty(python, 2000)}ms", "--gil")
             target.finish()
-        waits = every.total_of(r"^\[waiting for the GIL\]$", "waiting")
+        waits = every.total_of(r"^\[waiting for the GIL[]:]", "waiting")
         self.assertGreater(waits, 0.2 * every.samples, every.text)
         self.assertLessEqual(holders.samples, 1.02 * holders.seconds * 500, holders.text)
         self.assertGreater(holders.samples, 0.5 * holders.seconds * 500, holders.text)
