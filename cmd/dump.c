@@ -64,6 +64,24 @@ void dump_stack(const struct profile *p, uint32_t tally, const struct report_opt
     }
 }
 
+/* "# deadlock: A (tid 1) waits for the mutex at 0x7f00 held by B (tid 2)", and a line for B. */
+static void print_link(void *arg, const struct session_link *l)
+{
+    (void)arg;
+    fputs(l->first ? "#\n# deadlock: " : "#           ", stdout);
+    print_name(l->name);
+    if (l->lock)
+        printf(" (tid %d) waits for the %s at 0x%" PRIx64 " held by ", l->tid, l->lock, l->addr);
+    else
+        printf(" (tid %d) waits for the end of ", l->tid);
+    if (l->tid == l->holder_tid) {
+        puts("itself");
+        return;
+    }
+    print_name(l->holder);
+    printf(" (tid %d)\n", l->holder_tid);
+}
+
 /* How many there were. */
 static size_t print_threads(struct session *s, const struct profile *p,
                             const struct report_options *opt)
@@ -72,6 +90,7 @@ static size_t print_threads(struct session *s, const struct profile *p,
     size_t n = 0;
     printf("# oxprof %s: %s, %" PRIu64 " thread%s\n", OX_VERSION, intern_get(p->strings, p->title),
            p->threads_seen, p->threads_seen == 1 ? "" : "s");
+    session_deadlocks(s, print_link, NULL);
     for (; session_thread(s, n, &th); n++) {
         puts("#");
         if (!th.sampled) {
@@ -97,7 +116,8 @@ static void look_once(struct session *s, const struct loop *l)
         session_tick(s);
     }
     uint64_t now = clock_now_ns();
-    session_end_stops(s, end > now ? end - now : 0);
+    if (session_end_stops(s, end > now ? end - now : 0))
+        session_look_at_sleepers(s);
     session_finish(s);
 }
 

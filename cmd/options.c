@@ -291,6 +291,12 @@ static bool set_ci(struct options *opt, const char *value)
     return opt->report.ci = true;
 }
 
+static bool set_waits(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->report.waits = true;
+}
+
 static bool set_quiet(struct options *opt, const char *value)
 {
     (void)value;
@@ -379,6 +385,7 @@ static const struct rule {
     {"debuginfod", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_debuginfod},
     {"full-paths", 0, false, OPTIONS_PRINT | OPTIONS_DUMP, set_full_paths},
     {"ci", 0, false, OPTIONS_PRINT, set_ci},
+    {"waits", 0, false, OPTIONS_PRINT, set_waits},
     {"save", 0, true, OPTIONS_DUMP, read_save},
     {"replay", 0, true, OPTIONS_DUMP, read_replay},
     {"listen", 0, true, OPTIONS_SERVE, read_listen},

@@ -529,10 +529,36 @@ static uint32_t frame_of(struct input *in, struct in_location *l)
     return l->frame;
 }
 
+/* The same place where a thread waits for something: a frame of its own. */
+static uint32_t with_wait(struct input *in, uint32_t frame, uint32_t wait)
+{
+    struct profile *p = in->p;
+    struct profile_frame place = p->frames[frame];
+    if (frame == PROFILE_NO_FRAME || !place.first_line)
+        return frame;
+    in->named = mem_grow(in->named, &in->named_cap, place.n_lines, sizeof(*in->named));
+    memcpy(in->named, &p->lines[place.first_line], place.n_lines * sizeof(*in->named));
+    for (uint64_t space = map_hash(in->r->seed, place.space, wait);; space++) {
+        frame = profile_frame(p, space, place.address);
+        struct profile_frame *f = &p->frames[frame];
+        if (frame == PROFILE_NO_FRAME)
+            return frame;
+        if (!f->first_line) { /* new; or its lines did not fit */
+            profile_name(p, frame, place.kind, place.module, in->named, place.n_lines);
+            p->frames[frame].wait = wait;
+            return frame;
+        }
+        if (f->wait == wait && f->kind == place.kind && f->module == place.module &&
+            same_names(in, f, place.n_lines))
+            return frame;
+    }
+}
+
 /* --- samples */
 
 struct labels {
-    uint64_t thread, tid, pid; /* the first: a string of the file */
+    uint64_t thread, waits_for; /* strings of the file */
+    uint64_t tid, pid;
     bool wait;
 };
 
@@ -576,6 +602,8 @@ static int take_label(struct input *in, struct sample *s, struct wire_in message
         s->labels.pid = value <= INT32_MAX ? value : 0;
     else if (role == ROLE_STATE && in->own) /* others mean other things by it */
         s->labels.wait = string < in->n_strings && in->strings[string].role == ROLE_WAIT;
+    else if (role == ROLE_WAIT && in->own)
+        s->labels.waits_for = string;
     return rc;
 }
 
@@ -641,6 +669,9 @@ static int count_sample(struct input *in, struct wire_in message)
             return malformed(in, "a stack has a place that is not there");
         in->stack[s.n_locations - 1 - i] = frame_of(in, l);
     }
+    uint32_t wait = s.labels.wait ? string_of(in, s.labels.waits_for) : 0;
+    if (wait && s.n_locations)
+        in->stack[s.n_locations - 1] = with_wait(in, in->stack[s.n_locations - 1], wait);
     uint64_t hits = (uint64_t)s.value;
     if (in->divide)
         hits = hits / in->period + (hits % in->period >= in->period / 2 + in->period % 2);
