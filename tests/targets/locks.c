@@ -9,6 +9,7 @@
  *             "bystander" for "first"
  *   decoys    threads in futex(2) for what looks like a mutex that "holder" has, and is none
  */
+#include <dirent.h>
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -25,7 +26,7 @@ static pthread_mutex_t normal = PTHREAD_MUTEX_INITIALIZER, recursive, errorcheck
 static pthread_mutex_t again = PTHREAD_MUTEX_INITIALIZER, third_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
 static pthread_rwlock_t written = PTHREAD_RWLOCK_INITIALIZER, read_by = PTHREAD_RWLOCK_INITIALIZER;
-static pthread_barrier_t begun;
+static pthread_barrier_t begun, has_all;
 static pthread_t holder_thread;
 static pid_t holder_tid;
 static atomic_bool signalled;
@@ -130,8 +131,7 @@ static void *hold(void *arg)
     pthread_mutex_lock(&again);   /* now it waits */
     signalled = true;
     pthread_cond_signal(&cond);
-    holder_tid = own_tid();
-    pthread_barrier_wait(&begun);
+    pthread_barrier_wait(&has_all);
     sleep_for_ever();
     return NULL;
 }
@@ -143,9 +143,10 @@ static void held(void)
     init_mutex(&robust, PTHREAD_MUTEX_NORMAL, true, false);
     init_mutex(&inherit, PTHREAD_MUTEX_NORMAL, false, true);
     pthread_barrier_init(&begun, NULL, 2);
+    pthread_barrier_init(&has_all, NULL, 2);
     holder_thread = start("holder", hold, NULL);
     start("again", wait_and_lock_again, NULL);
-    pthread_barrier_wait(&begun);
+    pthread_barrier_wait(&has_all);
     start("normal", want_mutex, &normal);
     start("recursive", want_mutex, &recursive);
     start("errorcheck", want_mutex, &errorcheck);
@@ -279,10 +280,34 @@ static void decoys(void)
     start("condition", wait_for_cond, NULL);
 }
 
-/* All threads but this one sleep, as far as they ever do. */
+static bool sleeps(const char *tid)
+{
+    char path[300], text[300] = "";
+    snprintf(path, sizeof(path), "/proc/self/task/%s/stat", tid);
+    FILE *stat = fopen(path, "re");
+    if (!stat || !fgets(text, sizeof(text), stat))
+        fixture_die(path);
+    fclose(stat);
+    const char *end = strrchr(text, ')');
+    return end && end[1] == ' ' && end[2] == 'S';
+}
+
+/* All but this thread. */
+static bool all_sleep(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    bool all = tasks != NULL;
+    for (struct dirent *e; all && (e = readdir(tasks));)
+        all = e->d_name[0] == '.' || atol(e->d_name) == getpid() || sleeps(e->d_name);
+    closedir(tasks);
+    return all;
+}
+
+/* Where each has come to its wait: those that wait for another's move sleep for a moment only. */
 static void wait_until_all_sleep(void)
 {
-    nanosleep(&(struct timespec){0, 100000000}, NULL);
+    for (int in_a_row = 0; in_a_row < 10; in_a_row = all_sleep() ? in_a_row + 1 : 0)
+        nanosleep(&(struct timespec){0, 2000000}, NULL);
 }
 
 int main(int argc, char **argv)
@@ -291,12 +316,17 @@ int main(int argc, char **argv)
         const char *name;
         void (*begin)(void);
     } modes[] = {{"held", held}, {"convoy", convoy}, {"deadlock", deadlock}, {"decoys", decoys}};
+    void (*begin)(void) = NULL;
     sigset_t set;
     fixture_begin();
     for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++)
         if (argc > 1 && !strcmp(argv[1], modes[i].name))
-            modes[i].begin();
-    wait_until_all_sleep();
+            begin = modes[i].begin;
+    if (!begin)
+        fixture_die("held, convoy, deadlock or decoys");
+    begin();
+    if (begin != convoy)
+        wait_until_all_sleep();
     fixture_ready();
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
