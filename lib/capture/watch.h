@@ -20,14 +20,18 @@ struct watch {
     uint64_t idle_ticks;   /* for how long it has not run */
     bool asleep;           /* at its last look it slept, and tally says where */
     bool sampled;          /* at least once: tally and syscall are set */
-    bool truncated;        /* the stack behind tally did not reach its first function */
+    bool truncated;        /* the stack behind tally did not reach its first function, */
+    bool given_up;         /* because it took too much to unwind */
     bool exited;           /* a leader that has ended before its threads */
     uint32_t tally;        /* of the profile */
     uint32_t profile_thread;
     int64_t syscall; /* that it was in; -1 none */
 
-    size_t copy_bytes;     /* how much of the stack to copy */
+    size_t copy_bytes;     /* how much of a stack to copy */
+    uint64_t signal_sp_at; /* where the kernel left the RSP of the code that a handler with a stack
+                              of its own interrupted; the same each time. 0 not known */
     struct copy_plan plan; /* what else, in the same moment */
+    bool plan_stale;       /* made of something that is no longer there */
     uint32_t plan_misses;  /* how often in a row there was nothing to plan */
     char python_name[64];  /* what Python's threading calls it; "" nothing */
     pid_t ns_tid;          /* its number as it sees itself; 0 not asked for yet */

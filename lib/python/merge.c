@@ -85,14 +85,14 @@ static void merge_by_address(struct merge *m)
     }
 }
 
-static void merge_by_count(struct merge *m, bool complete)
+static void merge_by_count(struct merge *m, bool native_complete, bool python_complete)
 {
     size_t evaluators = 0, skip = 0, late = 0;
     for (size_t i = 0; i < m->n_native; i++)
         evaluators += m->native[i].role == NATIVE_EVALUATOR;
     if (evaluators > m->n_python)
-        skip = evaluators - m->n_python;
-    else if (complete)
+        skip = python_complete ? evaluators - m->n_python : 0;
+    else if (native_complete && python_complete)
         late = m->n_python - evaluators;
     while (late--) {
         m->out->mismatch = true;
@@ -100,7 +100,7 @@ static void merge_by_count(struct merge *m, bool complete)
     }
     for (size_t i = 0; i < m->n_native; i++) {
         bool evaluator = m->native[i].role == NATIVE_EVALUATOR;
-        if (evaluator && !skip)
+        if (evaluator && !skip && m->next < m->n_python)
             put_group(m);
         else
             put_without_python(m, i);
@@ -108,8 +108,9 @@ static void merge_by_count(struct merge *m, bool complete)
     }
 }
 
-void python_merge(const struct native_frame *native, size_t n_native, bool complete,
-                  const struct python_frame *python, size_t n_python, struct merged_stack *ret)
+void python_merge(const struct native_frame *native, size_t n_native, bool native_complete,
+                  const struct python_frame *python, size_t n_python, bool python_complete,
+                  struct merged_stack *ret)
 {
     struct merge m = {
         .native = native, .n_native = n_native, .python = python, .n_python = n_python, .out = ret};
@@ -118,9 +119,9 @@ void python_merge(const struct native_frame *native, size_t n_native, bool compl
     if (group_addr(&m))
         merge_by_address(&m);
     else
-        merge_by_count(&m, complete);
+        merge_by_count(&m, native_complete, python_complete);
     if (m.next < n_python)
-        ret->mismatch |= complete;
+        ret->mismatch |= native_complete;
     while (m.next < n_python)
         put_group(&m);
 }

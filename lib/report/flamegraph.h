@@ -28,7 +28,8 @@ void flamegraph_page(const char *head, void (*scripts)(void *user, FILE *out), v
  *
  *   schema      "oxprof.stacks/1"
  *   version, title, mode, interval_ns, duration_ns, threads_seen, ticks, ticks_missed, truncated,
- *   hidden, folded, unattributed, modules_folded, tables_cut, names_folded, cpu_only
+ *   given_up, hidden, folded, unattributed, modules_folded, mappings_cut, cfi_cut, tables_cut,
+ *   names_folded, cpu_only
  *   lost        {reason: samples}, those that are not 0
  *   cost        {stops, stop_ns_sum, ...} as in struct profile_cost
  *   kinds       names of enum frame_kind

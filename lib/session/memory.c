@@ -27,14 +27,31 @@ static bool may_read(struct live_memory *m, uint64_t addr, size_t bytes)
 static int read_live(void *arg, void *dst, size_t bytes, uint64_t addr)
 {
     struct live_memory *m = arg;
-    if (m->snap && plan_find(m->snap, dst, bytes, addr))
-        return 0;
+    if (bytes > LIVE_BYTES_MAX - m->bytes)
+        return -EFAULT;
+    m->bytes += bytes;
     if (!may_read(m, addr, bytes) || process_read(m->process, dst, bytes, addr) != (ssize_t)bytes)
         return -EFAULT;
     return 0;
 }
 
+struct live_memory live_memory_of(const struct target *t, const struct module *interpreter)
+{
+    return (struct live_memory){
+        .process = &t->process, .file_dev = interpreter->dev, .file_ino = interpreter->ino};
+}
+
 struct python_memory live_memory_reader(struct live_memory *m)
 {
     return (struct python_memory){.read = read_live, .arg = m};
+}
+
+static int read_copied(void *arg, void *dst, size_t bytes, uint64_t addr)
+{
+    return plan_find(arg, dst, bytes, addr) ? 0 : -EFAULT;
+}
+
+struct python_memory copied_memory_reader(const struct snapshot *snap)
+{
+    return (struct python_memory){.read = read_copied, .arg = (void *)(uintptr_t)snap};
 }

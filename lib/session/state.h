@@ -23,16 +23,18 @@ struct code_range {
 struct interpreter {
     struct python_runtime runtime;
     struct python_codes codes;
-    struct module *module;     /* borrowed; where _PyRuntime lies */
-    struct code_range *ranges; /* owned; by start */
+    const struct module *module; /* borrowed; where _PyRuntime lies */
+    struct code_range *ranges;   /* owned; by start */
     size_t n_ranges, ranges_cap;
     struct python_thread *threads; /* owned; as last listed */
     size_t n_threads, threads_cap;
     struct python_thread *listing; /* owned; where the next list is made */
     size_t listing_cap;
-    uint64_t found_ns;    /* when it was found */
-    uint64_t listing_ns;  /* how long the listing of threads has taken since */
-    uint64_t active_dict; /* threading._active; 0 not found yet */
+    struct copy_refs refs;     /* code objects; the plans of all threads borrow it */
+    uint64_t codes_changed_ns; /* when one was last met that had not been known */
+    uint64_t found_ns;         /* when it was found */
+    uint64_t listing_ns;       /* how long the listing of threads has taken since */
+    uint64_t active_dict;      /* threading._active; 0 not found yet */
 };
 
 /* One process under study. */
@@ -51,7 +53,6 @@ struct target {
     bool traced_said;
     struct interpreter *python;             /* owned; NULL where none was found */
     uint64_t python_look_ns, python_gap_ns; /* when to look for one again */
-    const struct module *no_python;         /* the last that was found to hold none */
 };
 
 /* The keys under which code is known to the profile (struct profile_frame's space). */
@@ -116,6 +117,7 @@ struct session {
         uint64_t tick, sampled_ns, lost[LOSS_N];
         struct profile_cost cost;
     } before;
+    uint64_t gone_mappings_cut, gone_cfi_cut; /* of targets that have ended */
     uint64_t samples_ever[PROFILE_STATES];
     struct {
         void (*hit)(void *arg, uint32_t tally, uint64_t hits);
@@ -133,15 +135,17 @@ struct session {
     uint64_t samples;
     pid_t own_pid;
     uint64_t own_cpu_start_ns, own_cpu_end_ns; /* of the sampling */
-    uint64_t ended_cpu_ns; /* running time of the targets' threads that have ended */
-    size_t frames_named;
+    uint64_t ended_cpu_ns;             /* running time of the targets' threads that have ended */
+    size_t frames_asked, frames_named; /* those below: the namer was asked, has answered */
     uint64_t jit_named_ns;
-    bool jit_is_new;                  /* named by a map that was read before it was met */
-    uint8_t *buf;                     /* a sleeper's stack: SNAPSHOT_STACK_MAX_BYTES */
-    struct stack *stack;              /* of the walk under way */
-    uint32_t *frames;                 /* root first, STACK_FRAMES_MAX */
-    struct python_names python_names; /* of all targets */
-    struct python_work *python_work;  /* owned; of the walk under way */
+    bool jit_is_new;                   /* named by a map that was read before it was met */
+    bool jit_asked;                    /* about all of it again */
+    uint8_t *buf;                      /* a sleeper's stack: SNAPSHOT_STACK_MAX_BYTES */
+    struct stack *stack;               /* of the walk under way */
+    uint32_t *frames;                  /* root first, STACK_FRAMES_MAX */
+    struct python_names python_names;  /* of all targets */
+    struct python_work *python_work;   /* owned; of the walk under way */
+    struct python_files *python_files; /* owned; what was found of CPython in modules */
     struct kept_snapshot *kept;
     size_t n_kept, kept_cap;
     struct waits waits;
@@ -164,18 +168,19 @@ uint32_t stacks_native_frame(struct session *s, struct target *t, const struct f
 void stacks_hit(struct session *s, uint32_t tally, uint64_t hits, uint64_t last_tick);
 
 /* interpreter.c: finds CPython in a target; looks again where there is none yet, ever more rarely.
- */
+ * Not with a stop under way, which it would make longer. */
 void interpreter_look(struct session *s, struct target *t, uint64_t now);
 /* Forgets it, after an exec or at the target's end. */
 void interpreter_forget(struct target *t);
-/* Prepares the copying of a thread's Python frames; true if it has any. */
-bool interpreter_plan(struct session *s, struct target *t, struct watch *w);
+void interpreter_files_free(struct python_files *f);
 
+/* pythreads.c: prepares the copying of a thread's Python frames, if it has any. Lists the
+ * interpreter's threads if need be. */
+void pythreads_plan(struct session *s, struct target *t, struct watch *w);
 /* Its TID as it sees itself. */
-pid_t interpreter_ns_tid(struct watch *w);
-
+pid_t pythreads_ns_tid(struct watch *w);
 /* Reads what the threading module calls the threads. */
-void interpreter_name_threads(struct session *s, struct target *t);
+void pythreads_name(struct session *s, struct target *t);
 
 /* pystacks.c: replaces the native frames in s->frames (innermost first, n of them) by the merged
  * stack and returns its length; n where the thread runs no Python. */

@@ -120,7 +120,7 @@ static struct thread *thread_of(struct target *t, uint64_t ns_tid)
         return known ? (struct thread *)(uintptr_t)*known : NULL;
     for (size_t i = 0; i < t->threads.n; i++) {
         struct thread *th = t->threads.items[i];
-        if (th->watch && (uint64_t)interpreter_ns_tid(th->watch) == ns_tid)
+        if (th->watch && (uint64_t)pythreads_ns_tid(th->watch) == ns_tid)
             return th;
     }
     return NULL;

@@ -19,6 +19,7 @@ SCRIPTS = os.path.join(HERE, "../targets")
 DEBIAN = "/usr/bin/python3"
 SAYS = "import sys; print('%d.%d' % sys.version_info[:2] + getattr(sys, 'abiflags', ''), sys.executable)"
 SAMPLES = 3000
+NAMED = 100000 if os.environ.get("STORM") == "full" else 6000
 ROOT_ROWS = r"^(<module> \(.*python_shares\.py:|(Thread\.)?_bootstrap \()"
 ROOTS = re.compile(r"^(<module>|Thread\._bootstrap|_bootstrap) \(")
 FRAME = re.compile(r"^(?P<name>.*) \((?P<file>.*):(?P<line>\d+)\)$")
@@ -138,7 +139,8 @@ class Python(harness.Case):
             self.assertGreater(hit[name].total(), 0, hit)
             if samples == SAMPLES:
                 self.assertLessEqual(lines, set(hit[name]), f"{name}: {hit[name]}")
-        self.assertGreater(max(hit["spin_c_call"].values()), 0.9 * hit["spin_c_call"].total(), hit)
+        in_c = hit["spin_c_call"]
+        self.assertGreater(max(in_c.values()), 0.9 * in_c.total() - 3 * in_c.total() ** 0.5, hit)
         at_edges = sum(hit[name][line] for name in true for line in edges[name])
         self.assertLessEqual(at_edges, 2 + samples / 1000, hit)
 
@@ -187,19 +189,17 @@ class Python(harness.Case):
 
     @each_version
     def test_names(self, python):
-        """Names are right, and no frame is missing: the names say who may call whom. Of functions that are
-        made anew a thousand times a second one may be taken for what lay there before (HACKING.md,
-        Known gaps): one sample in 2,000 at most."""
+        """No name is wrong, and no frame is missing: the names say who may call whom, of functions that
+        are made anew a thousand times a second."""
         with self.run_script(python, "python_names") as target:
-            result = oxprof("-p", target.pid, "-r", 1000, "--samples", plenty(python, 2 * SAMPLES),
-                            "-d", "30s", "--python", "-f", "folded")
+            result = oxprof("-p", target.pid, "-r", 1000, "--samples", plenty(python, NAMED),
+                            "-d", "200s", "--python", "-f", "folded")
             target.finish()
         self.assertEqual(result.code, 0, result.err)
         samples, complete, wrong = self.check_names(parse_folded(result.out))
         print(f"  {samples} samples, {complete} complete, {wrong} wrong", flush=True)
-        self.assertLessEqual(wrong, 1 + samples / 2000)
-        # code that is met for the first time, and read late on busy CPUs, is not trusted
-        self.assertGreaterEqual(complete, 0.98 * samples - 1)
+        self.assertEqual(wrong, 0)
+        self.assertGreaterEqual(complete, 0.999 * samples - 2)
 
     def dumped(self, pid, *args):
         """The text, and the stacks of each thread: lists of (name, file's basename, line), innermost first."""
