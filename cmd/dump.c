@@ -12,7 +12,11 @@
 #include "report/table.h"
 #include "symbols/symbols.h"
 
-enum { DUMP_NS = 1000 * 1000 * 1000 };
+enum {
+    DUMP_NS = 1000 * 1000 * 1000,
+    LOOK_GAP_NS = 2 * 1000 * 1000, /* for those that go back to sleep after their stop */
+    LOOKS_MAX = 10,
+};
 
 static void print_name(const char *name)
 {
@@ -116,8 +120,9 @@ static void look_once(struct session *s, const struct loop *l)
         session_tick(s);
     }
     uint64_t now = clock_now_ns();
-    if (session_end_stops(s, end > now ? end - now : 0))
-        session_look_at_sleepers(s);
+    bool ended = session_end_stops(s, end > now ? end - now : 0);
+    for (int i = 0; ended && i < LOOKS_MAX && session_look_at_sleepers(s); i++)
+        loop_wait(l, clock_now_ns() + LOOK_GAP_NS);
     session_finish(s);
 }
 

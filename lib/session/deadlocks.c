@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "capture/asleep.h"
 #include "session/state.h"
 
 /*
@@ -17,11 +16,12 @@ static bool look_again(struct session *s, struct target *t, struct watch *w, uin
 {
     struct snapshot snap;
     bool keeps = s->opt.keep_snapshots;
-    if (asleep_capture(w, s->buf, &snap) < 0)
+    if (stacks_capture_asleep(s, t, w, &snap) < 0)
         return false;
     s->opt.keep_snapshots = false;
     *ret_tally = stacks_tally(s, t, w, &snap, s->stack);
     s->opt.keep_snapshots = keeps;
+    w->syscall = snap.syscall;
     return true;
 }
 
@@ -45,25 +45,31 @@ static void keep_wait(struct session *s, const struct watch *w, uint32_t tally)
     }
 }
 
-static void look_at_sleeper(struct session *s, struct target *t, struct watch *w)
+/* True where it is to be looked at again: it does not sleep yet. */
+static bool look_at_sleeper(struct session *s, struct target *t, struct watch *w)
 {
     uint32_t tally;
-    if (!w || !w->sampled || w->asleep || w->stopping || w->syscall < 0 ||
-        thread_run(w->threads, w->process, w->thread, &w->run) < 0 ||
-        !look_again(s, t, w, &tally) || s->stack->end != STACK_COMPLETE)
-        return;
-    w->tally = tally;
+    if (!w || !w->sampled || w->asleep || w->stopping || w->syscall < 0)
+        return false;
+    if (thread_run(w->threads, w->process, w->thread, &w->run) < 0 || !look_again(s, t, w, &tally))
+        return true;
     w->asleep = true;
+    if (s->stack->end != STACK_COMPLETE)
+        return false;
+    w->tally = tally;
     keep_wait(s, w, tally);
+    return false;
 }
 
-void session_look_at_sleepers(struct session *s)
+size_t session_look_at_sleepers(struct session *s)
 {
+    size_t awake = 0;
     for (size_t i = 0; i < s->n_targets; i++) {
         struct target *t = s->targets[i];
         for (size_t k = 0; t->live && k < t->threads.n; k++)
-            look_at_sleeper(s, t, t->threads.items[k]->watch);
+            awake += look_at_sleeper(s, t, t->threads.items[k]->watch);
     }
+    return awake;
 }
 
 static struct watch *next_of(const struct target *t, const struct watch *w)

@@ -163,8 +163,8 @@ struct session_thread {
 bool session_thread(struct session *s, size_t i, struct session_thread *ret);
 
 /* For `oxprof dump`, when all stops have ended: what was found in a call at its stop is looked at
- * again where it sleeps. Only of sleepers can be said what they wait for. */
-void session_look_at_sleepers(struct session *s);
+ * again where it sleeps. Only of sleepers can be said what they wait for. How many are awake. */
+size_t session_look_at_sleepers(struct session *s);
 
 /* One link of a ring of threads that wait for each other for ever. */
 struct session_link {

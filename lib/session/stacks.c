@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include <asm/unistd.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "base/mem.h"
+#include "capture/asleep.h"
 #include "session/state.h"
 
 enum { MAP_TRIES = 64 };
@@ -60,6 +62,39 @@ uint32_t stacks_native_frame(struct session *s, struct target *t, const struct f
                              map->off + (addr - map->start));
     t->has_jit = true;
     return profile_frame(s->profile, OX_SPACE(SPACE_JIT, t->index), addr);
+}
+
+/*
+ * After a stop, ours or a debugger's, some calls go on as restart_syscall(2), with their own
+ * arguments (those that set restart_block.fn in Linux 6.18). Which one it is says the code:
+ * mov $NUMBER,%eax; syscall.
+ */
+static int64_t restarted_call(struct session *s, struct target *t, uint64_t pc)
+{
+    enum { MOV_EAX = 0xb8, CODE_BYTES = 7 };
+    uint8_t code[CODE_BYTES];
+    uint64_t vaddr, start = pc - CODE_BYTES;
+    uint32_t nr;
+    const struct mapping *map = mappings_find(&t->process.maps, start);
+    if (!map && process_map(&t->process, &s->modules, start) == 0)
+        map = mappings_find(&t->process.maps, start);
+    if (!map || !map->module || !mapping_vaddr(map, start, &vaddr) ||
+        module_read_vaddr(map->module, code, sizeof(code), vaddr) < 0 || code[0] != MOV_EAX ||
+        code[5] != 0x0f || code[6] != 0x05)
+        return __NR_restart_syscall;
+    memcpy(&nr, code + 1, sizeof(nr));
+    bool known =
+        nr == __NR_poll || nr == __NR_nanosleep || nr == __NR_clock_nanosleep || nr == __NR_futex;
+    return known ? nr : __NR_restart_syscall;
+}
+
+int stacks_capture_asleep(struct session *s, struct target *t, struct watch *w,
+                          struct snapshot *ret)
+{
+    int rc = asleep_capture(w, s->buf, ret);
+    if (rc == 0 && ret->syscall == __NR_restart_syscall)
+        ret->syscall = restarted_call(s, t, ret->regs.value[DWREG_RIP]);
+    return rc;
 }
 
 /* The innermost frame of a waiting thread, keyed with the call that it waits in. */

@@ -157,6 +157,9 @@ struct session {
 /* stacks.c: the tally for what a snapshot shows. */
 uint32_t stacks_tally(struct session *s, struct target *t, struct watch *w,
                       const struct snapshot *snap, struct stack *ret_stack);
+/* asleep_capture(), and which call it is that restart_syscall(2) goes on with. */
+int stacks_capture_asleep(struct session *s, struct target *t, struct watch *w,
+                          struct snapshot *ret);
 /* The tally for a sample without a stack: SPECIAL_* in place of one. */
 uint32_t stacks_special(struct session *s, struct watch *w, uint64_t special,
                         enum profile_state state);
