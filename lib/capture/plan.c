@@ -19,6 +19,12 @@ struct copier {
     size_t n_refs;
 };
 
+bool plan_may_read(const struct memory_region *region, uint64_t file_dev, uint64_t file_ino)
+{
+    bool of_file = region->ino == file_ino && region->dev == file_dev && !region->shared;
+    return region->readable && (!region->ino || of_file);
+}
+
 /* Asked anew in each stop: see asleep_copy_stack(). NULL: must not be read. */
 static const struct region *region_of(struct copier *c, uint64_t addr)
 {
@@ -26,11 +32,8 @@ static const struct region *region_of(struct copier *c, uint64_t addr)
     for (size_t i = 0; i < REGIONS_KNOWN; i++)
         if (addr >= c->regions[i].start && addr < c->regions[i].end)
             return &c->regions[i];
-    if (process_query_region(c->process, addr, &region) < 0 || !region.readable)
-        return NULL;
-    bool of_file = region.ino && region.ino == c->plan->file_ino &&
-                   region.dev == c->plan->file_dev && !region.shared;
-    if (region.ino && !of_file)
+    if (process_query_region(c->process, addr, &region) < 0 ||
+        !plan_may_read(&region, c->plan->file_dev, c->plan->file_ino))
         return NULL;
     struct region *known = &c->regions[c->n_regions++ % REGIONS_KNOWN];
     *known = (struct region){.start = region.start, .end = region.end};
@@ -127,7 +130,9 @@ void plan_copy(const struct copy_plan *plan, const struct process *p, uint8_t *b
     struct copier c = {.plan = plan, .process = p, .snap = snap, .buf = buf};
     snap->n_pieces = 0;
     snap->pieces_cut = false;
-    snap->refs_copied = plan->refs && plan->refs->wanted;
+    snap->refs_copied = plan && plan->refs && plan->refs->wanted;
+    if (!plan)
+        return;
     for (size_t i = 0; i < plan->n_ranges; i++)
         copy_range(&c, plan->ranges[i].addr, plan->ranges[i].addr + plan->ranges[i].bytes);
     for (size_t i = 0; i < plan->n_chains; i++)

@@ -57,10 +57,14 @@ struct copy_plan {
 /*
  * Fills the pieces of snap, whose stack has been copied already; buf holds SNAPSHOT_PIECES_BYTES.
  * What can't be read is left out; what a limit leaves out is told by pieces_cut. No allocation:
- * made for the time that a thread stands still.
+ * made for the time that a thread stands still. plan may be NULL.
  */
 void plan_copy(const struct copy_plan *plan, const struct process *p, uint8_t *buf,
                struct snapshot *snap);
+
+/* May memory that lies there be read, without a file system's server having a say in it? Anonymous
+ * memory, and private mappings of one file. */
+bool plan_may_read(const struct memory_region *region, uint64_t file_dev, uint64_t file_ino);
 
 /* Copies from the stack and the pieces of a snapshot; false where they don't hold all of it. */
 bool plan_find(const struct snapshot *snap, void *dst, size_t bytes, uint64_t addr);

@@ -24,7 +24,19 @@
  *                     registers; u64 stack_addr; u32 cut; string thread name; string stack; where
  *                     it is known a string: what the thread waits for
  *   kind 4, end       nothing; nothing follows
+ *   kind 5, shown     of the snapshot before it, where the session did not show the native stack as
+ *                     it is: u32 n; n times, innermost first: u32 frame of the native stack, from
+ *                     its innermost (0xffffffff: another, which follows); string function, file;
+ *                     u32 first line of the function, line
  */
+
+struct snapfile_shown {
+    uint32_t native;       /* SNAPFILE_NOT_NATIVE: what follows */
+    char *function, *file; /* owned; NULL: none */
+    uint32_t first_line, line;
+};
+#define SNAPFILE_NOT_NATIVE UINT32_MAX
+enum { SNAPFILE_SHOWN_MAX = 4096 };
 
 struct snapfile_process {
     pid_t pid;
@@ -32,10 +44,12 @@ struct snapfile_process {
 };
 
 struct snapfile_item {
-    struct snapshot snap; /* its stack: borrowed from stack, below */
-    char *name;           /* of the thread; owned; may be NULL */
-    char *wait;           /* "read: /var/lib/x.db"; owned; NULL: not known */
-    uint8_t *stack;       /* owned; may be NULL */
+    struct snapshot snap;         /* its stack: borrowed from stack, below */
+    char *name;                   /* of the thread; owned; may be NULL */
+    char *wait;                   /* "read: /var/lib/x.db"; owned; NULL: not known */
+    uint8_t *stack;               /* owned; may be NULL */
+    struct snapfile_shown *shown; /* owned; NULL: the native stack */
+    size_t n_shown;
 };
 
 struct snapfile {
@@ -47,6 +61,7 @@ struct snapfile {
 };
 
 void snapfile_release(struct snapfile *s);
+void snapfile_free_shown(struct snapfile_shown *shown, size_t n);
 
 /* The mappings of pid, or NULL. */
 const struct mappings *snapfile_maps(const struct snapfile *s, pid_t pid);

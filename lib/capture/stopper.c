@@ -308,7 +308,7 @@ static void take(struct stopper *s, struct stop *stop, bool ours)
     memcpy(snap->syscall_args, (uint64_t[]){r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9},
            sizeof(snap->syscall_args));
     asleep_copy_stack(w, r.rsp, stop->buf, snap);
-    plan_copy(&w->plan, w->process, stop->buf + SNAPSHOT_STACK_MAX_BYTES, snap);
+    plan_copy(w->plan, w->process, stop->buf + SNAPSHOT_STACK_MAX_BYTES, snap);
     stop->result = STOP_TAKEN;
 }
 

@@ -7,7 +7,7 @@
 
 enum { WATCH_COPY_FIRST_BYTES = 16 << 10 };
 
-/* What the sampler has learnt of a thread. Plain data; whoever allocated it frees it. */
+/* What the sampler has learnt of a thread. */
 struct watch {
     struct process *process; /* borrowed */
     struct threads *threads; /* borrowed; of the process */
@@ -27,23 +27,26 @@ struct watch {
     uint32_t profile_thread;
     int64_t syscall; /* that it was in; -1 none */
 
-    size_t copy_bytes;     /* how much of a stack to copy */
-    uint64_t signal_sp_at; /* where the kernel left the RSP of the code that a handler with a stack
-                              of its own interrupted; the same each time. 0 not known */
-    struct copy_plan plan; /* what else, in the same moment */
-    bool plan_stale;       /* made of something that is no longer there */
-    uint32_t plan_misses;  /* how often in a row there was nothing to plan */
-    char python_name[64];  /* what Python's threading calls it; "" nothing */
-    pid_t ns_tid;          /* its number as it sees itself; 0 not asked for yet */
-    uint64_t cpu;          /* where it ran when it was last interrupted */
-    uint64_t run_released; /* see stopper_release_run(); 0 not known */
-    bool teach;            /* to be stopped even if it sleeps: its registers are wanted */
-    bool fell_asleep;      /* when it was to be stopped: to be captured where it sleeps */
-    pid_t waits_for;       /* asleep: for what this thread holds, or for its end; 0: none known */
-    uint64_t waits_at;     /* addr of that lock */
-    int waits_kind;        /* of the session: what kind of lock */
-    bool waits_limited;    /* it gives up after a time */
-    bool stopping;         /* interrupted, and its stop has not come yet */
+    size_t copy_bytes;      /* how much of a stack to copy */
+    uint64_t signal_sp_at;  /* where the kernel left the RSP of the code that a handler with a stack
+                               of its own interrupted; the same each time. 0 not known */
+    struct copy_plan *plan; /* owned; what else, in the same moment; NULL: nothing */
+    bool plan_stale;        /* made of something that is no longer there */
+    uint32_t plan_list;     /* which list of its owner's it was made from */
+    uint32_t plan_misses;   /* how often in a row there was nothing to plan */
+    char *python_name;      /* owned; what Python's threading calls it; NULL: nothing */
+    pid_t ns_tid;           /* its number as it sees itself; 0 not asked for yet */
+    uint64_t cpu;           /* where it ran when it was last interrupted */
+    uint64_t run_released;  /* see stopper_release_run(); 0 not known */
+    bool teach;             /* to be stopped even if it sleeps: its registers are wanted */
+    bool fell_asleep;       /* when it was to be stopped: to be captured where it sleeps */
+    pid_t waits_for;        /* asleep: for what this thread holds, or for its end; 0: none known */
+    uint64_t waits_at;      /* addr of that lock */
+    int waits_kind;         /* of the session: what kind of lock */
+    bool waits_limited;     /* it gives up after a time */
+    bool stopping;          /* interrupted, and its stop has not come yet */
 };
+
+void watch_free(struct watch *w);
 
 #endif

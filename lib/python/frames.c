@@ -11,7 +11,7 @@ struct walk {
     struct python_codes *codes;
     struct python_stack *out;
     uint64_t frame;     /* the next one */
-    uint64_t cframe;    /* 3.11: of the evaluator that runs it */
+    uint64_t cframe;    /* 3.11, 3.12: of the call of the evaluator that runs it */
     uint64_t innermost; /* the first cframe */
     size_t shims;       /* without a frame between them: a cycle ends somewhere */
     bool doubtful;      /* torn where something was there that could not be told */
@@ -83,14 +83,19 @@ static void end_group(struct walk *w, uint64_t c_addr)
     f->c_addr = c_addr;
 }
 
-/* 3.11: the evaluator that called this one goes on with the frame below. */
-static bool to_caller_3_11(struct walk *w, uint64_t previous)
+/*
+ * From the outermost frame that a call of the evaluator runs to its caller's, which goes on with the
+ * frame below: the caller's cframe says so too, where there are any. If not, what this call's own
+ * cframe holds is of an earlier one (see restart_at_caller()).
+ */
+static bool to_caller(struct walk *w, uint64_t previous, uint64_t c_addr)
 {
     uint64_t frame;
-    end_group(w, w->cframe);
-    if (python_read_u64(w->m, w->cframe + w->l->cframe_previous, &w->cframe) < 0 ||
-        python_read_u64(w->m, w->cframe + w->l->cframe_frame, &frame) < 0 || frame != previous)
+    if (w->l->cframe_frame != OX_PYTHON_NONE &&
+        (python_read_u64(w->m, w->cframe + w->l->cframe_previous, &w->cframe) < 0 ||
+         python_read_u64(w->m, w->cframe + w->l->cframe_frame, &frame) < 0 || frame != previous))
         return end_with(w, PYTHON_TORN);
+    end_group(w, c_addr);
     return true;
 }
 
@@ -99,23 +104,31 @@ static bool is_shim(const struct walk *w, const uint8_t *frame)
     return w->l->frames == PYTHON_FRAMES_SHIM && frame[w->l->frame_owner] >= w->l->owner_shim;
 }
 
+/* A frame that is just being made has no caller yet, but the thread's first is one that a call of
+ * the evaluator began with. */
+static bool is_whole(const struct python_stack *s)
+{
+    return !s->n || s->frames[s->n - 1].last;
+}
+
 static bool step(struct walk *w)
 {
     uint8_t frame[PYTHON_FRAME_BYTES_MAX];
     if (!w->frame)
-        return end_with(w, PYTHON_COMPLETE);
+        return end_with(w, is_whole(w->out) ? PYTHON_COMPLETE : PYTHON_TORN);
     if (w->frame % 8 || python_read(w->m, frame, w->l->frame_bytes, w->frame) < 0)
         return end_with(w, PYTHON_TORN);
     uint64_t previous = python_u64_at(frame, w->l->frame_previous);
     if (is_shim(w, frame)) {
         if (w->shims++ == PYTHON_STACK_MAX)
             return end_with(w, PYTHON_TORN);
-        end_group(w, w->frame);
+        if (!to_caller(w, previous, w->frame))
+            return false;
     } else if (!add_frame(w, frame)) {
         return false;
     }
     if (w->l->frames == PYTHON_FRAMES_3_11 && frame[w->l->frame_is_entry] &&
-        !to_caller_3_11(w, previous))
+        !to_caller(w, previous, w->cframe))
         return false;
     w->frame = previous;
     return true;

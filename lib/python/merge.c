@@ -48,13 +48,17 @@ static void put_without_python(struct merge *m, size_t i)
     put_native(m, i);
 }
 
-/* Where the next call of the evaluator lies; 0 not known. */
-static uint64_t group_addr(const struct merge *m)
+uint64_t python_group_addr(const struct python_frame *frames, size_t n, size_t from)
 {
-    for (size_t i = m->next; i < m->n_python; i++)
-        if (m->python[i].last)
-            return m->python[i].c_addr;
+    for (size_t i = from; i < n; i++)
+        if (frames[i].last)
+            return frames[i].c_addr;
     return 0;
+}
+
+static uint64_t next_addr(const struct merge *m)
+{
+    return python_group_addr(m->python, m->n_python, m->next);
 }
 
 static uint64_t end_of(const struct merge *m, size_t i)
@@ -70,11 +74,11 @@ static void merge_by_address(struct merge *m)
     for (size_t i = 0; i < m->n_native; i++) {
         uint64_t addr;
         bool runs_python = false;
-        while ((addr = group_addr(m)) != 0 && addr < m->native[i].sp) {
+        while ((addr = next_addr(m)) != 0 && addr < m->native[i].sp) {
             m->out->mismatch = true; /* the C frame that ran it is missing */
             put_group(m);
         }
-        while ((addr = group_addr(m)) != 0 && addr < end_of(m, i)) {
+        while ((addr = next_addr(m)) != 0 && addr < end_of(m, i)) {
             put_group(m);
             runs_python = true;
             if (i + 1 == m->n_native)
@@ -116,7 +120,7 @@ void python_merge(const struct native_frame *native, size_t n_native, bool nativ
         .native = native, .n_native = n_native, .python = python, .n_python = n_python, .out = ret};
     ret->n = 0;
     ret->mismatch = false;
-    if (group_addr(&m))
+    if (next_addr(&m))
         merge_by_address(&m);
     else
         merge_by_count(&m, native_complete, python_complete);

@@ -41,4 +41,7 @@ void python_merge(const struct native_frame *native, size_t n_native, bool nativ
                   const struct python_frame *python, size_t n_python, bool python_complete,
                   struct merged_stack *ret);
 
+/* Where the call of the evaluator lies that runs that frame; 0 not known. */
+uint64_t python_group_addr(const struct python_frame *frames, size_t n, size_t from);
+
 #endif

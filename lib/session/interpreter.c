@@ -58,10 +58,12 @@ void interpreter_forget(struct target *t)
         struct watch *w = t->threads.items[i]->watch;
         if (!w)
             continue;
-        w->plan = (struct copy_plan){0};
+        free(w->plan);
+        free(w->python_name);
+        w->plan = NULL;
+        w->python_name = NULL;
         w->plan_stale = false;
         w->plan_misses = 0;
-        w->python_name[0] = '\0';
     }
     if (t->python)
         free_interpreter(t->python);
@@ -202,7 +204,7 @@ static bool try_module(struct session *s, struct target *t, struct module *modul
     if (rc == -ENOTSUP || rc == -EBADMSG)
         say_unknown(s, t, rc == -ENOTSUP ? minor : 0);
     if (rc < 0)
-        return rc != -EAGAIN;
+        return rc == -ENOTSUP || rc == -EBADMSG;
     take_interpreter(s, t, f, &runtime, bias);
     return true;
 }

@@ -14,10 +14,8 @@ static bool may_read(struct live_memory *m, uint64_t addr, size_t bytes)
     for (size_t i = 0; i < m->n_known; i++)
         if (holds(&m->known[i], addr, bytes))
             return true;
-    if (process_query_region(m->process, addr, &region) < 0 || !region.readable ||
-        !holds(&region, addr, bytes))
-        return false;
-    if (region.ino && (region.shared || region.ino != m->file_ino || region.dev != m->file_dev))
+    if (process_query_region(m->process, addr, &region) < 0 || !holds(&region, addr, bytes) ||
+        !plan_may_read(&region, m->file_dev, m->file_ino))
         return false;
     size_t room = sizeof(m->known) / sizeof(*m->known);
     m->known[m->n_known < room ? m->n_known++ : addr / 4096 % room] = region;

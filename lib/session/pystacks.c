@@ -56,14 +56,6 @@ static bool is_same(const struct interpreter *py, const struct python_memory *m,
            pthread == known->pthread_addr;
 }
 
-static uint64_t group_addr(const struct python_frame *frames, size_t n, size_t from)
-{
-    for (size_t i = from; i < n; i++)
-        if (frames[i].last)
-            return frames[i].c_addr;
-    return 0;
-}
-
 static void take_group(struct python_frame *to, size_t *n, const struct python_frame *from,
                        size_t n_from, size_t *i)
 {
@@ -79,8 +71,8 @@ static void interleave(struct python_work *k)
 {
     size_t n = 0, a = 0, b = 0;
     while ((a < k->n || b < k->stack.n) && n < PYTHON_STACK_MAX) {
-        uint64_t at_a = group_addr(k->frames, k->n, a);
-        uint64_t at_b = group_addr(k->stack.frames, k->stack.n, b);
+        uint64_t at_a = python_group_addr(k->frames, k->n, a);
+        uint64_t at_b = python_group_addr(k->stack.frames, k->stack.n, b);
         if (b >= k->stack.n || (a < k->n && at_a <= at_b))
             take_group(k->both, &n, k->frames, k->n, &a);
         else
@@ -106,12 +98,12 @@ static bool walk_all(struct session *s, struct interpreter *py, const struct pyt
                      const struct watch *w)
 {
     struct python_work *k = s->python_work;
-    k->torn = w->plan.cut;
+    k->torn = w->plan->cut;
     k->n = 0;
-    for (size_t i = 0; i < w->plan.n_chains; i++) {
-        if (!is_state(&w->plan.chains[i]))
+    for (size_t i = 0; i < w->plan->n_chains; i++) {
+        if (!is_state(&w->plan->chains[i]))
             continue;
-        uint64_t thread = state_of(py, &w->plan.chains[i]);
+        uint64_t thread = state_of(py, &w->plan->chains[i]);
         if (!is_same(py, &at->then, thread))
             return false;
         python_walk(at, &py->runtime, thread, &py->codes, &k->stack);
@@ -187,6 +179,42 @@ static uint32_t gil_frame(struct session *s, struct target *t, struct watch *w,
     return waits_frame(s, "waiting for the GIL", &thing, true);
 }
 
+static struct snapfile_shown shown_python(const struct session *s, const struct python_frame *f)
+{
+    const struct python_names *names = &s->python_names;
+    return (struct snapfile_shown){.native = SNAPFILE_NOT_NATIVE,
+                                   .function = mem_strdup(python_names_name(names, f->function)),
+                                   .file = mem_strdup(python_names_file(names, f->function)),
+                                   .first_line = names->items[f->function].first_line,
+                                   .line = f->line};
+}
+
+/* With the snapshot that was kept last: its pieces, which this was read from, are not. */
+static void keep_shown(struct session *s, const struct merged_stack *merged, uint32_t gil, size_t n)
+{
+    const struct python_work *k = s->python_work;
+    struct kept_snapshot *kept = &s->kept[s->n_kept - 1];
+    struct snapfile_shown *shown = mem_alloc((n + 1) * sizeof(*shown));
+    size_t i = 0, n_shown = 0;
+    const char *wait = intern_get(s->profile->strings, s->profile->frames[gil].wait);
+    bool waits = gil != PROFILE_NO_FRAME;
+    if (waits)
+        shown[n_shown++] = (struct snapfile_shown){.native = SNAPFILE_NOT_NATIVE,
+                                                   .function = mem_printf("[%s]", wait)};
+    while (waits && i < merged->n && !merged->frames[i].python)
+        i++;
+    for (; i < merged->n && n_shown < n && n_shown < SNAPFILE_SHOWN_MAX; i++) {
+        const struct merged_frame *f = &merged->frames[i];
+        if (f->python)
+            shown[n_shown++] = shown_python(s, &k->frames[f->index]);
+        else if (s->opt.view == VIEW_MIXED)
+            shown[n_shown++] = (struct snapfile_shown){.native = f->index};
+    }
+    snapfile_free_shown(kept->shown, kept->n_shown);
+    kept->shown = shown;
+    kept->n_shown = n_shown;
+}
+
 /* `gil`: the frame that it waits in, PROFILE_NO_FRAME if it does not. */
 static size_t show(struct session *s, const struct merged_stack *merged, uint32_t gil)
 {
@@ -206,6 +234,8 @@ static size_t show(struct session *s, const struct merged_stack *merged, uint32_
     }
     if (!n)
         k->ids[n++] = special(s, SPECIAL_NO_PYTHON);
+    if (s->opt.keep_snapshots)
+        keep_shown(s, merged, gil, n);
     memcpy(s->frames, k->ids, n * sizeof(*s->frames));
     return n;
 }
@@ -267,7 +297,7 @@ static size_t merge(struct session *s, struct target *t, struct watch *w,
     python_merge(k->native, native->n, native->end == STACK_COMPLETE, k->frames, k->n, !k->torn,
                  &merged);
     s->profile->python_mismatches += merged.mismatch;
-    uint64_t gil = awaited_gil(py, snap, &w->plan);
+    uint64_t gil = awaited_gil(py, snap, w->plan);
     return show(s, &merged, gil ? gil_frame(s, t, w, &then, gil) : PROFILE_NO_FRAME);
 }
 
@@ -275,7 +305,7 @@ size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
                       const struct snapshot *snap, struct stack *native, size_t n)
 {
     struct interpreter *py = t->python;
-    if (!py || !w->plan.n_chains)
+    if (!py || !w->plan)
         return s->opt.gil ? only(s, SPECIAL_NOT_COUNTED) : without(s, n);
     struct live_memory live = live_memory_of(t, py->module);
     struct python_moment at = {.then = copied_memory_reader(snap),
@@ -285,7 +315,7 @@ size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
     uint64_t fresh = py->codes.fresh;
     py->codes.now_ns = clock_now_ns();
     py->codes.epoch++; /* a code object may have taken another's place since the last sample */
-    if (s->opt.gil && !holds_gil(py, &at.then, &w->plan))
+    if (s->opt.gil && !holds_gil(py, &at.then, w->plan))
         return only(s, SPECIAL_NOT_COUNTED);
     bool same = walk_all(s, py, &at, w);
     bool late = came_late(py, fresh, w, snap);

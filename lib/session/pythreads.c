@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "python/thread_names.h"
 #include "session/memory.h"
 
@@ -36,6 +38,7 @@ static void take_list(struct interpreter *py, const struct python_memory *m, siz
     py->threads = py->listing;
     py->threads_cap = py->listing_cap;
     py->n_threads = n;
+    py->lists++;
     py->listing = before;
     py->listing_cap = cap;
 }
@@ -99,7 +102,7 @@ static void plan_thread(const struct interpreter *py, const struct python_thread
                                          .next_off = l->frame_previous,
                                          .record_bytes = l->frame_bytes,
                                          .has_refs = true});
-    if (l->frames == PYTHON_FRAMES_3_11) /* the cframes, if they are not in the copy of the stack */
+    if (by_cframe) /* the cframes, if they are not in the copy of the stack */
         add_chain(plan, &(struct copy_chain){.head_addr = th->addr + l->thread_frame,
                                              .hop = COPY_NO_HOP,
                                              .next_off = l->cframe_previous,
@@ -117,28 +120,39 @@ pid_t pythreads_ns_tid(struct watch *w)
     return w->ns_tid ? w->ns_tid : w->thread->tid;
 }
 
-static bool plan_listed(const struct interpreter *py, pid_t tid, struct copy_plan *plan)
+static bool plan_listed(const struct interpreter *py, struct watch *w)
 {
-    *plan = (struct copy_plan){0};
+    struct copy_plan plan = {0};
+    pid_t tid = pythreads_ns_tid(w);
     for (size_t i = 0; i < py->n_threads; i++)
         if (py->threads[i].native_id == (uint64_t)tid)
-            plan_thread(py, &py->threads[i], plan);
-    return plan->n_chains > 0;
+            plan_thread(py, &py->threads[i], &plan);
+    w->plan_list = py->lists;
+    if (plan.n_chains && !w->plan)
+        w->plan = mem_alloc(sizeof(*w->plan));
+    if (plan.n_chains) {
+        *w->plan = plan;
+        return true;
+    }
+    free(w->plan);
+    w->plan = NULL;
+    return false;
 }
 
 void pythreads_plan(struct session *s, struct target *t, struct watch *w)
 {
     enum { MISSES_IN_A_ROW = 8, THEN_EVERY = 64 };
     struct interpreter *py = t->python;
-    if (!py || s->opt.view == VIEW_NATIVE || (w->plan.n_chains && !w->plan_stale))
+    if (!py || s->opt.view == VIEW_NATIVE)
         return;
-    pid_t tid = pythreads_ns_tid(w);
-    if (w->plan_misses == 0 && !w->plan_stale && plan_listed(py, tid, &w->plan))
+    if (w->plan && !w->plan_stale && w->plan_list == py->lists)
+        return;
+    if (w->plan_misses == 0 && !w->plan_stale && plan_listed(py, w))
         return;
     /* A thread that never runs Python must not have them all listed time and again. */
     bool listed = (w->plan_misses < MISSES_IN_A_ROW || w->plan_misses % THEN_EVERY == 0) &&
-                  list_threads(t, py);
-    if (plan_listed(py, tid, &w->plan))
+                  !ticks_stop_open(s) && list_threads(t, py);
+    if (plan_listed(py, w))
         w->plan_misses = 0;
     else if (listed || w->plan_misses >= MISSES_IN_A_ROW)
         w->plan_misses++;
@@ -157,14 +171,17 @@ static struct watch *watch_of_ns_tid(struct target *t, uint64_t tid)
 
 static void take_name(void *arg, uint64_t ident, const char *name)
 {
+    enum { NAME_BYTES_MAX = 63 };
     struct target *t = arg;
     const struct interpreter *py = t->python;
     for (size_t i = 0; i < py->n_threads; i++) {
         if (py->threads[i].pthread_addr != ident)
             continue;
         struct watch *w = watch_of_ns_tid(t, py->threads[i].native_id);
-        if (w)
-            snprintf(w->python_name, sizeof(w->python_name), "%s", name);
+        if (w && (!w->python_name || strcmp(w->python_name, name) != 0)) {
+            free(w->python_name);
+            w->python_name = mem_printf("%.*s", NAME_BYTES_MAX, name);
+        }
         return;
     }
 }

@@ -17,7 +17,6 @@
 enum {
     WAKE_MAX_NS = 100 * 1000 * 1000, /* an end, or a silent stop, is noticed at least this often */
     DRAIN_NS = 500 * 1000 * 1000,    /* how long the end waits for stops under way */
-    DOWNLOAD_MS = 120 * 1000,        /* for one file of debug information */
     TARGETS_MAX = 65536,             /* ended ones included */
 };
 
@@ -28,7 +27,6 @@ struct session *session_new(const struct session_options *opt, struct guardian *
                                               .debuginfod = opt->debuginfod,
                                               .open_in_target = naming_open_in_target,
                                               .open_arg = s},
-                                  .patience_ms = opt->debuginfod ? DOWNLOAD_MS : 0,
                                   .kept_fd = naming_kept_fd,
                                   .kept_arg = s};
     s->opt = *opt;
@@ -63,7 +61,7 @@ static void free_target(struct target *t)
 {
     interpreter_forget(t);
     for (size_t i = 0; t->live && i < t->threads.n; i++)
-        free(t->threads.items[i]->watch);
+        watch_free(t->threads.items[i]->watch);
     if (t->live) {
         threads_release(&t->threads);
         process_close(&t->process);
@@ -83,6 +81,7 @@ void session_free(struct session *s)
     for (size_t i = 0; i < s->n_kept; i++) {
         free((void *)(uintptr_t)s->kept[i].snapshot.stack);
         free(s->kept[i].wait);
+        snapfile_free_shown(s->kept[i].shown, s->kept[i].n_shown);
     }
     for (size_t i = 0; i < s->n_warnings; i++)
         free(s->warnings[i]);
@@ -98,6 +97,7 @@ void session_free(struct session *s)
     munmap(s->buf, SNAPSHOT_BUF_BYTES);
     stopper_release(&s->stopper);
     namer_free(s->namer);
+    map_release(&s->modules_prepared);
     unwinder_free(s->functions);
     modules_release(&s->modules);
     profile_free(s->profile);
@@ -264,6 +264,8 @@ void session_tick(struct session *s)
     session_collect(s);
     if (s->stopper.n)
         stopper_expire(&s->stopper, ticks_stop_done, s);
+    else if (!s->paused)
+        naming_prepare(s, now);
     if (s->paused || now < s->due_ns)
         end_dead_targets(s);
     if (s->paused || s->finished || time_is_up(s) || now < s->due_ns)

@@ -2,6 +2,7 @@
 #ifndef SESSION_STATE_H
 #define SESSION_STATE_H
 
+#include "capture/snapfile.h"
 #include "capture/stopper.h"
 #include "python/frames.h"
 #include "python/merge.h"
@@ -28,6 +29,7 @@ struct interpreter {
     size_t n_ranges, ranges_cap;
     struct python_thread *threads; /* owned; as last listed */
     size_t n_threads, threads_cap;
+    uint32_t lists;                /* how often they were */
     struct python_thread *listing; /* owned; where the next list is made */
     size_t listing_cap;
     struct copy_refs refs;     /* code objects; the plans of all threads borrow it */
@@ -80,7 +82,9 @@ enum {
 struct kept_snapshot {
     struct snapshot snapshot; /* stack owned */
     char name[64];
-    char *wait; /* owned; NULL: not known */
+    char *wait;                   /* owned; NULL: not known */
+    struct snapfile_shown *shown; /* owned; innermost first; NULL: the native stack as it is */
+    size_t n_shown;
 };
 
 enum { WAIT_FOR_GIL = 64 }; /* watch.waits_kind: beside those of enum lock_kind */
@@ -137,6 +141,9 @@ struct session {
     uint64_t own_cpu_start_ns, own_cpu_end_ns; /* of the sampling */
     uint64_t ended_cpu_ns;             /* running time of the targets' threads that have ended */
     size_t frames_asked, frames_named; /* those below: the namer was asked, has answered */
+    size_t frames_prepared;            /* looked at by naming_prepare() */
+    uint64_t prepared_ns;
+    struct map modules_prepared; /* (module id, 0) */
     uint64_t jit_named_ns;
     bool jit_is_new;                   /* named by a map that was read before it was met */
     bool jit_asked;                    /* about all of it again */
@@ -231,12 +238,17 @@ void wait_functions_release(struct waits *waits);
 /* naming.c */
 void naming_resolve(struct session *s);
 bool naming_new(struct session *s, size_t most);
+/* While the sampling goes on and no thread is stopped: lets the namer's process open what takes
+ * long. */
+void naming_prepare(struct session *s, uint64_t now);
 void naming_keep_perfmap(struct session *s, struct target *t);
 int naming_open_in_target(void *session, const struct module *m, const char *path);
 bool naming_kept_fd(void *session, size_t i, int *ret_fd); /* what process_open_file() needs */
 void naming_advise(struct session *s, const struct module *m, char *buf, size_t buf_bytes);
 
 /* ticks.c */
+/* A stop is under way: what may take long waits for a later tick. */
+bool ticks_stop_open(const struct session *s);
 void ticks_run(struct session *s, uint64_t tick, uint64_t missed);
 void ticks_stop_done(void *session, const struct stop *stop);
 void ticks_settle(struct session *s);

@@ -22,13 +22,15 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
+sys.path.insert(1, str(pathlib.Path(__file__).resolve().parent.parent / "services"))
+import claims  # noqa: E402
+import micro  # noqa: E402
 import page  # noqa: E402
 import peers  # noqa: E402
 import runs  # noqa: E402
 import table  # noqa: E402
 import targets  # noqa: E402
 
-MICRO_SHARE = 0.12  # of the time, for the small benchmarks
 QUICK_TARGETS, QUICK_PEERS = ("half",), ("oxprof", "perf, frame", "eu-stack")
 
 
@@ -56,7 +58,7 @@ def parse_args():
     parser.add_argument("--rounds", type=int, help="at most so many on each target")
     parser.add_argument("--peer", action="append", metavar="WORD",
                         help="only profilers whose name has it; may be repeated")
-    parser.add_argument("--out", default="bench-results", help="a folder (%(default)s)")
+    parser.add_argument("--out", help="a folder, if not BUILD/bench-results")
     parser.add_argument("--from", dest="old", metavar="JSON", help="no runs: of an earlier result")
     parser.add_argument("--quick", action="store_true",
                         help="does it all still work? In 20 s, without telling figures")
@@ -67,6 +69,7 @@ def parse_args():
         args.seconds, args.rounds, args.minutes = 0.3, 1, 0.2
         args.target, args.peer = args.target or QUICK_TARGETS, args.peer or QUICK_PEERS
     args.build = os.path.abspath(args.build)
+    args.out = args.out or f"{args.build}/bench-results"
     args.oxprof = os.path.abspath(args.oxprof or f"{args.build}/oxprof")
     return args
 
@@ -96,13 +99,16 @@ def measure(args):
     if args.quick:
         chosen = [dataclasses.replace(target, major=False) for target in chosen]
     wanted_micro = not args.target or "micro" in args.target
-    seconds = args.minutes * 60 * (1 - MICRO_SHARE * wanted_micro) - (time.monotonic() - begin)
+    seconds = args.minutes * 60 - (time.monotonic() - begin)
     result = {"date": datetime.date.today().isoformat(), "machine": machine(),
               "settings": f"windows of {args.seconds:g} s", "targets": [], "missing": absent,
               "micro": []}
     print(f"# {result['date']}; {result['machine']}; {result['settings']}\n{table.meanings()}")
     for name, why in absent:
         print(f"# {name}: {why}")
+    if wanted_micro and not args.quick:
+        result["micro"] = micro.run(args, lambda part: print("\n" + table.part_text(part)))
+        seconds = args.minutes * 60 - (time.monotonic() - begin)
     for target, deadline in runs.shares_of_time(chosen, seconds):
         result["targets"].append(measure_target(target, present, args, deadline))
         print(table.target_text(result["targets"][-1]), flush=True)
@@ -111,6 +117,7 @@ def measure(args):
 
 
 def write(result, folder):
+    result["claims"] = claims.check(result)
     os.makedirs(folder, exist_ok=True)
     for name, content in (("results.json", json.dumps(result)), ("table.md", table.markdown(result)),
                           ("page.html", page.html(result))):
@@ -139,7 +146,7 @@ def main():
         return 0
     with tempfile.TemporaryDirectory(prefix="oxprof-bench-out-") as args.folder:
         result = measure(args)
-    print(f"\n# {args.out}/results.json, table.md, page.html")
+    print(f"\n{table.claims_text(result)}\n\n# {args.out}/results.json, table.md, page.html")
     wrong = holes(result) if args.quick else []
     for line in wrong:
         print(f"bench: {line}", file=sys.stderr)

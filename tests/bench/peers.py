@@ -24,12 +24,15 @@ import targets
 
 SETTLE_S = 0.3  # from when a profiler is ready until its window opens
 READY_S = 20
-END_S = 40      # until it has ended, each of its reports, and each look of a debugger
+END_S = 15      # until it has ended, each of its reports, and each look of a debugger
 OUTPUT_BYTES = 256 << 20  # of what is read back
 
 
 class Failed(Exception):
-    """The profiler did not work on this target: the table says so, and why."""
+    """The profiler did not work on this target: the table says so, and why. figures: what was
+    measured before it failed, or None."""
+
+    figures = None
 
 
 @dataclasses.dataclass
@@ -44,7 +47,7 @@ class Figures:
     wall_time: list = None    # of the known functions: [[hits], [true ns]]
     cpu_time: list = None     # the same of time on a CPU
     cpu: float = None         # of one CPU, while it records
-    else_cpu_s: float = None  # to start, to end, and for the report
+    all_cpu_s: float = None   # from its start to the report, of all its processes
     peak_mib: float = None    # of its largest process
     report_s: float = None    # from the window's end to the report
     disk_kib: float = None
@@ -92,7 +95,7 @@ class Command:
 
     def __init__(self, build, folder, name, argv):
         self.paths = [os.path.join(folder, f"{name}.{end}") for end in ("used", "out", "err")]
-        self.name = argv[0]
+        self.name = next(word for word in argv if word != "env" and "=" not in word)
         with open(self.paths[1], "wb") as out, open(self.paths[2], "wb") as err:
             self.process = subprocess.Popen(
                 [f"{build}/tests/bench/usage", self.paths[0], *argv], stdin=subprocess.DEVNULL,
@@ -179,6 +182,9 @@ class Attached:
             spell = self.beside(running, command, window, figures)
             self.write_report(folder, build, figures)
             self.judge(target, command, folder, build, spell, figures)
+        except Failed as failed:
+            failed.figures = figures if figures.throughput is not None else None
+            raise
         finally:
             command.kill()
         return figures
@@ -199,7 +205,6 @@ class Attached:
         figures.throughput = window()
         used_in = family_cpu_s(command.process.pid) - used
         figures.cpu = used_in / (time.monotonic() - opened)
-        figures.else_cpu_s = -used_in
         if command.process.poll() is not None:
             raise Failed(f"{self.name} ended early: {command.last_words()}")
         seconds = time.monotonic() - begin
@@ -212,14 +217,13 @@ class Attached:
     def interrupt(self, command, figures):
         begin = time.monotonic()
         command.process.send_signal(signal.SIGINT)
-        used, figures.peak_mib, _ = command.end()
-        figures.else_cpu_s += used
+        figures.all_cpu_s, figures.peak_mib, _ = command.end()
         figures.report_s = time.monotonic() - begin
 
     def write_report(self, folder, build, figures):
         for argv in self.reports(folder):
             _, cpu, peak, seconds = run(build, folder, "report", argv)
-            figures.else_cpu_s += cpu
+            figures.all_cpu_s += cpu
             figures.peak_mib = max(figures.peak_mib, peak)
             figures.report_s += seconds
         figures.disk_kib = sum(os.path.getsize(path) for path in self.disk(folder)) / 1024
@@ -350,7 +354,8 @@ class Bpftrace(Attached):
 
     def record(self, pids, folder):
         only = " || ".join(f"pid == {pid}" for pid in pids)
-        return ["bpftrace", "-B", "line", "-e", self.PROGRAM.format(rate=self.rate, filter=only)]
+        # Without its cache 0.17 fails to look most of its stacks up when they are many (EBADF).
+        return ["env", "BPFTRACE_CACHE_USER_SYMBOLS=1", "bpftrace", "-B", "line", "-e", self.PROGRAM.format(rate=self.rate, filter=only)]
 
     def disk(self, folder):
         return [f"{folder}/record.out"]
@@ -426,7 +431,7 @@ class Looks:
         throughput = window(look, 1 / self.rate)
         seconds = time.monotonic() - begin
         figures = Figures(throughput=throughput, pause_ms=running.progress.longest_ms(),
-                          cpu=seen.cpu_s / seconds, else_cpu_s=0, peak_mib=seen.peak_mib,
+                          cpu=seen.cpu_s / seconds, all_cpu_s=seen.cpu_s, peak_mib=seen.peak_mib,
                           report_s=0, disk_kib=seen.bytes / 1024)
         taken = sum(map(stacks.of_debugger, seen.texts), collections.Counter())
         spell = Spell(seconds, None, targets.threads_of(running.pids),

@@ -55,7 +55,7 @@ class Rounds:
         return figures
 
     def beside(self, name):
-        """A window with one; None where it failed."""
+        """A window with one; where it failed, what was measured before, or None."""
         progress = self.running.progress
         progress.begin_gap()
 
@@ -67,6 +67,7 @@ class Rounds:
                                             self.options.build, window)
         except peers.Failed as why:
             self.rows[name].why = str(why)
+            return why.figures
         except (OSError, ValueError, LookupError, AttributeError) as why:
             self.rows[name].why = f"its output was not understood: {why!r}"[:200]
         return None

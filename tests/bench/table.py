@@ -85,7 +85,7 @@ COLUMNS = [
     Column("cpu_time", "off cpu", "distance to the known shares of CPU time",
            lambda row: distance(row, "cpu_time"), percent),
     column("cpu", "cpu", "of one CPU, by the profiler while it records", percent),
-    column("else_cpu_s", "else cpu s", "CPU time of its start, end and report"),
+    column("all_cpu_s", "all cpu s", "CPU time of all its processes, from its start to its report"),
     column("peak_mib", "peak MiB", "memory of its largest process"),
     column("report_s", "report s", "from the end of recording to a report that can be read"),
     column("disk_kib", "disk KiB", "what it leaves for one window"),
@@ -127,16 +127,33 @@ def meanings():
 def text(result):
     parts = [target_text(target) for target in result["targets"]]
     parts += [f"\n# {name}: {why}" for name, why in result["missing"]]
-    parts += ["\n" + text_of(part["heads"], part["lines"]) + "\n# " + part["about"]
-              for part in result["micro"]]
-    parts += ["", claims_text(result)] if result.get("claims") else []
+    parts += ["\n" + part_text(part) for part in result["micro"]]
+    parts += ["", claims_text(result)]
     return "\n".join(parts)
 
 
+def part_text(part):
+    """A small benchmark."""
+    return f"# {part['name']}: {part['about']}\n{text_of(part['heads'], part['lines'])}"
+
+
+CLAIM_HEADS = ["claim", "figure", "bound", ""]
+
+
+def claim_lines(result):
+    """Of those that were measured."""
+    return [[claim["claim"], claim["figure"], claim["bound"], claim["verdict"]]
+            for claim in result["claims"] if claim["class"]]
+
+
+def unmeasured(result):
+    """How many were not, in a sentence."""
+    count = sum(not claim["class"] for claim in result["claims"])
+    return f"{count} claims were not measured."
+
+
 def claims_text(result):
-    return text_of(["claim", "figure", "bound", ""],
-                   [[claim["claim"], claim["figure"], claim["bound"], claim["verdict"]]
-                    for claim in result["claims"]])
+    return f"{text_of(CLAIM_HEADS, claim_lines(result))}\n# {unmeasured(result)}"
 
 
 # ---- Markdown
@@ -161,10 +178,7 @@ def target_markdown(target):
 
 def markdown(result):
     parts = [f"{result['date']}; {result['machine']}; {result['settings']}.", ""]
-    if result.get("claims"):
-        parts += [markdown_of(["claim", "figure", "bound", ""],
-                              [[c["claim"], c["figure"], c["bound"], c["verdict"]]
-                               for c in result["claims"]]), ""]
+    parts += [markdown_of(CLAIM_HEADS, claim_lines(result)), "", unmeasured(result), ""]
     parts += [f"- *{c.head}*: {c.meaning}" for c in COLUMNS]
     parts += [f"- not measured: {name}: {why}" for name, why in result["missing"]]
     parts += [f"\n{target_markdown(target)}" for target in result["targets"]]

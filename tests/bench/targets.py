@@ -14,21 +14,20 @@ import pathlib
 import shutil
 import struct
 import subprocess
-import sys
 import tempfile
 import time
 
+import go
+import java
+import nginx
+import node
+import postgres
+import python
+import redis
+import rust
+import service
+
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "services"))
-import go  # noqa: E402
-import java  # noqa: E402
-import nginx  # noqa: E402
-import node  # noqa: E402
-import postgres  # noqa: E402
-import python  # noqa: E402
-import redis  # noqa: E402
-import rust  # noqa: E402
-import service  # noqa: E402
 
 LIFE_S = 3600  # nothing that is started here lives longer, whatever happens to us
 READY_S = 60

@@ -19,6 +19,7 @@ SCRIPTS = os.path.join(HERE, "../targets")
 DEBIAN = "/usr/bin/python3"
 SAYS = "import sys; print('%d.%d' % sys.version_info[:2] + getattr(sys, 'abiflags', ''), sys.executable)"
 SAMPLES = 3000
+BUSY = 0.4  # of the time that a target wants a CPU: where it waits for more, shares say nothing
 NAMED = 100000 if os.environ.get("STORM") == "full" else 6000
 ROOT_ROWS = r"^(<module> \(.*python_shares\.py:|(Thread\.)?_bootstrap \()"
 ROOTS = re.compile(r"^(<module>|Thread\._bootstrap|_bootstrap) \(")
@@ -63,8 +64,9 @@ def queued_share(pid):
     """Of the time that it wanted a CPU, how much it had to wait for one: hits are then where it
     lost the CPU, which is no random place."""
     ran, queued, _ = map(int, harness.read_proc(f"/proc/{pid}/schedstat").split())
-    print(f"  waited for a CPU: {100 * queued / (ran + queued):.0f} %", flush=True)
-    return queued / (ran + queued)
+    share = queued / (ran + queued)
+    print(f"  waited for a CPU: {100 * share:.0f} %{', too much to judge' * (share > BUSY)}", flush=True)
+    return share
 
 
 def each_version(test):
@@ -93,11 +95,13 @@ class Python(harness.Case):
         with self.run_script(python, "python_shares") as target:
             report = self.sample("-p", target.pid, "-r", 1000, "--samples", samples, "-d", "30s")
             # 3 points are four standard deviations of a fifth of Debian's hits on the CPU
-            points = 3 * (2 * SAMPLES / samples) ** 0.5 + 15 * queued_share(target.pid)
+            queued = queued_share(target.pid)
+            points = 3 * (2 * SAMPLES / samples) ** 0.5 + 15 * queued
             true = target.finish()
         for name, share in true.items():
             total = report.total_of(rf"^share_{name} \(.*python_shares\.py:\d+\)$")
-            self.assert_share(total, report.cpu, share, f"TOTAL of share_{name}", points)
+            if queued < BUSY:
+                self.assert_share(total, report.cpu, share, f"TOTAL of share_{name}", points)
         roots = report.total_of(ROOT_ROWS)
         self.assertGreaterEqual(roots, 0.999 * report.cpu - 1, report.text)
         sleeps = report.total_of(r"^sleep_well \(.*python_shares\.py", "waiting")
@@ -242,11 +246,14 @@ class Python(harness.Case):
                                 plenty(python, 2000), "-d", "30s")
             holders = self.sample("-p", target.pid, "-r", 500, "-d",
                                   f"{plenty(python, 2000)}ms", "--gil")
+            busy = queued_share(target.pid) > BUSY
             target.finish()
         waits = every.total_of(r"^\[waiting for the GIL[]:]", "waiting")
         self.assertGreater(waits, 0.2 * every.samples, every.text)
         self.assertLessEqual(holders.samples, 1.02 * holders.seconds * 500, holders.text)
-        self.assertGreater(holders.samples, 0.5 * holders.seconds * 500, holders.text)
+        if not busy:
+            ticks = holders.seconds * 500 - holders.missed
+            self.assertGreater(holders.samples, 0.5 * ticks, holders.text)
         self.assertEqual(holders.total_of(r"^sleep_well \(", "waiting"), 0)
 
 
