@@ -61,12 +61,16 @@ void wait_functions_release(struct waits *waits)
     free(waits->functions);
 }
 
+/* NULL: they are still to be looked for, which may take long, and a thread may stand still for us.
+ */
 static const struct wait_functions *functions_of(struct session *s, struct module *m)
 {
     struct waits *waits = &s->waits;
     for (size_t i = 0; i < waits->n_functions; i++)
         if (waits->functions[i].module == m)
             return &waits->functions[i];
+    if (s->stopper.n)
+        return NULL;
     const char *names[FUNCTIONS];
     struct located found[LOCATED_MAX];
     for (size_t i = 0; i < FUNCTIONS; i++)
@@ -99,12 +103,16 @@ static enum lock_function waits_in(struct session *s, const struct target *t,
     if (!m || m->fd < 0)
         return FUNCTION_OTHER;
     const struct wait_functions *f = functions_of(s, m);
-    for (size_t i = 0; f->n && i < stack->n && i < CALLERS; i++) {
+    for (size_t i = 0; f && f->n && i < stack->n && i < CALLERS; i++) {
         uint64_t addr = stack->frames[i].addr - (stack->frames[i].how != FRAME_LEAF);
         const struct mapping *map = mappings_find(&t->process.maps, addr);
         if (!map || map->module != m || !mapping_vaddr(map, addr, &vaddr))
             return FUNCTION_OTHER;
         enum lock_function found = function_at(f, vaddr);
+        /* A condition has a lock of its own, which is waited for in the same way, but by the
+         * function itself; its mutex through __lll_lock_wait() and __pthread_mutex_cond_lock(). */
+        if (found == FUNCTION_COND && i < 2)
+            return FUNCTION_OTHER;
         if (found != FUNCTION_OTHER)
             return found;
     }

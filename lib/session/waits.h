@@ -23,7 +23,8 @@ struct wait_net {
     uint64_t ns; /* inode of /proc/PID/ns/net */
     struct sockets sockets;
     struct map unknown; /* inodes that were in no list */
-    uint64_t first_ns, spent_ns, read_ns;
+    uint64_t first_ns;  /* when it was met */
+    uint64_t spent_ns;  /* on listing them */
 };
 
 /* Of the session; all zero is an empty one. */
