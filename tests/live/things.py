@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -140,6 +141,48 @@ class Locks(Things):
         self.assertEqual(dump.count("# deadlock: "), 2, dump)
         self.assertEqual(leaves(dump)["bystander"],
                          f"[futex: mutex held by first (tid {tids['first']})]")
+
+
+FAULTER = """
+import ctypes, fcntl, mmap, struct, sys, threading
+libc = ctypes.CDLL(None)
+fd = libc.syscall(323, 0o2000000)  # userfaultfd
+if fd < 0:
+    sys.exit("no userfaultfd")
+fcntl.ioctl(fd, 0xc018aa3f, bytearray(struct.pack("QQQ", 0xaa, 0, 0)))
+page = mmap.mmap(-1, 4096)
+addr = ctypes.addressof(ctypes.c_char.from_buffer(page))
+fcntl.ioctl(fd, 0xc020aa00, bytearray(struct.pack("QQQQ", addr, 4096, 1, 0)))
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+threading.Thread(target=libc.memset, args=(addr, 1, 1), name="faulter", daemon=True).start()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+class WithoutCall(Things):
+    """Waits that are no system call."""
+
+    def wait_for_leaf(self, pid, wanted):
+        for _ in range(TRIES):
+            dump = self.dump(pid)
+            if wanted in leaves(dump).values():
+                return
+        self.assertIn(wanted, leaves(dump).values(), dump)
+
+    def test_stopped(self):
+        with Target("spin") as target:
+            target.send(signal.SIGSTOP)
+            self.wait_for_leaf(target.pid, "[stopped]")
+            target.send(signal.SIGCONT)
+            target.finish()
+
+    def test_page_fault(self):
+        """A page that another process is to bring, and never does."""
+        with harness.Process([sys.executable, "-c", FAULTER], stdin=subprocess.PIPE) as python:
+            if not python.out.wait_for(r"^ready$"):
+                self.skipTest(python.texts())
+            self.wait_for_leaf(python.pid, "[page fault]")
 
 
 class Ends(Things):
