@@ -144,8 +144,9 @@ static bool find_thing(struct session *s, struct target *t, struct watch *w,
     return false;
 }
 
-/* In no system call: it waits for its own memory, or has been stopped. */
-static const char *without_call(struct watch *w)
+/* In no system call: it waits for its own memory, or has been stopped; that also at the end of a
+ * call, which is then shown still. */
+static const char *without_call(struct watch *w, bool in_call)
 {
     struct proc_stat stat;
     if (thread_stat(w->threads, w->process, w->thread, &stat) < 0)
@@ -153,7 +154,7 @@ static const char *without_call(struct watch *w)
     switch (stat.state) {
     case 'D':
     case 'S': /* where a process serves its faults: userfaultfd(2) */
-        return "page fault";
+        return in_call ? NULL : "page fault";
     case 'T':
         return "stopped";
     case 't':
@@ -177,12 +178,14 @@ uint32_t waits_find(struct session *s, struct target *t, struct watch *w,
     w->waits_for = 0;
     if (snap->source != SOURCE_ASLEEP || s->opt.cpu_only)
         return PROFILE_NO_FRAME;
-    if (snap->syscall < 0) {
-        const char *reason = without_call(w);
-        if (!reason || !still_sleeps(w))
-            return PROFILE_NO_FRAME;
-        return plain_frame(s, reason);
+    bool in_call = snap->syscall >= 0;
+    if (!in_call || t->process.state == 'T') {
+        const char *reason = without_call(w, in_call);
+        if (reason && still_sleeps(w))
+            return plain_frame(s, reason);
     }
+    if (!in_call)
+        return PROFILE_NO_FRAME;
     const char *name = name_of(snap);
     if (!name || !find_thing(s, t, w, snap, stack, &thing))
         return PROFILE_NO_FRAME;
