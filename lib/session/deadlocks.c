@@ -25,13 +25,6 @@ static bool look_again(struct session *s, struct target *t, struct watch *w, uin
     return true;
 }
 
-static bool has_slept(const struct watch *w)
-{
-    struct proc_run run;
-    return thread_run(w->threads, w->process, w->thread, &run) == 0 &&
-           run.switches_in == w->run.switches_in;
-}
-
 static void keep_wait(struct session *s, const struct watch *w, uint32_t tally)
 {
     const struct profile *p = s->profile;
@@ -84,7 +77,7 @@ static bool all_sleep(const struct target *t, const struct watch *first)
 {
     const struct watch *w = first;
     do {
-        if (!has_slept(w))
+        if (!waits_sleeps(w))
             return false;
         w = next_of(t, w);
     } while (w && w != first);

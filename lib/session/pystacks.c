@@ -159,14 +159,18 @@ static bool holds_gil(const struct interpreter *py, const struct python_memory *
     return false;
 }
 
-/* The frame that says so, and who had it when the stack was copied. */
+/* The frame that says so, and of a sleeper who has it. */
 static uint32_t gil_frame(struct session *s, struct target *t, struct watch *w,
-                          const struct python_memory *then, uint64_t gil)
+                          const struct snapshot *snap, uint64_t gil)
 {
     const struct interpreter *py = t->python;
+    struct live_memory live = live_memory_of(t, py->module);
+    struct python_memory now = live_memory_reader(&live);
     struct wait_thing thing = {.text = "held by"};
     uint64_t holder = 0;
-    bool held = python_gil_holder(then, &py->runtime, gil, &holder) == 0 && holder;
+    bool held = snap->source == SOURCE_ASLEEP &&
+                python_gil_holder(&now, &py->runtime, gil, &holder) == 0 && holder &&
+                waits_sleeps(w);
     const struct python_thread *th = held ? listed(py, holder) : NULL;
     thing.thread = th ? wait_for_thread(s, t, w, th->native_id) : OX_NO_THREAD;
     if (thing.thread == OX_NO_THREAD || w->waits_for == w->thread->tid) {
@@ -289,7 +293,6 @@ static size_t merge(struct session *s, struct target *t, struct watch *w,
 {
     struct python_work *k = s->python_work;
     const struct interpreter *py = t->python;
-    struct python_memory then = copied_memory_reader(snap);
     for (size_t i = 0; i < native->n; i++)
         k->native[i] = (struct native_frame){.sp = native->frames[i].sp,
                                              .role = role_of(py, &native->frames[i])};
@@ -298,7 +301,7 @@ static size_t merge(struct session *s, struct target *t, struct watch *w,
                  &merged);
     s->profile->python_mismatches += merged.mismatch;
     uint64_t gil = awaited_gil(py, snap, w->plan);
-    return show(s, &merged, gil ? gil_frame(s, t, w, &then, gil) : PROFILE_NO_FRAME);
+    return show(s, &merged, gil ? gil_frame(s, t, w, snap, gil) : PROFILE_NO_FRAME);
 }
 
 size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,

@@ -210,6 +210,8 @@ struct wait_thing {
  * which thread it waits for. */
 uint32_t waits_find(struct session *s, struct target *t, struct watch *w,
                     const struct snapshot *snap, const struct stack *stack);
+/* Has it not run since its run counter was last read? */
+bool waits_sleeps(const struct watch *w);
 /* The frame "[REASON: THING]". */
 uint32_t waits_frame(struct session *s, const char *reason, const struct wait_thing *thing,
                      bool python);

@@ -164,7 +164,7 @@ static const char *without_call(struct watch *w, bool in_call)
     }
 }
 
-static bool still_sleeps(const struct watch *w)
+bool waits_sleeps(const struct watch *w)
 {
     struct proc_run run;
     return thread_run(w->threads, w->process, w->thread, &run) == 0 &&
@@ -181,7 +181,7 @@ uint32_t waits_find(struct session *s, struct target *t, struct watch *w,
     bool in_call = snap->syscall >= 0;
     if (!in_call || t->process.state == 'T') {
         const char *reason = without_call(w, in_call);
-        if (reason && still_sleeps(w))
+        if (reason && waits_sleeps(w))
             return plain_frame(s, reason);
     }
     if (!in_call)
@@ -189,7 +189,7 @@ uint32_t waits_find(struct session *s, struct target *t, struct watch *w,
     const char *name = name_of(snap);
     if (!name || !find_thing(s, t, w, snap, stack, &thing))
         return PROFILE_NO_FRAME;
-    if (!still_sleeps(w)) {
+    if (!waits_sleeps(w)) {
         w->waits_for = 0;
         return PROFILE_NO_FRAME;
     }
