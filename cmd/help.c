@@ -37,7 +37,8 @@ static const char usage[] =
     "      --focus RE        stacks that match       --ignore RE      stacks that don't\n"
     "      --lines           functions by line       --addresses      and by address\n"
     "      --no-inlines      callers count instead   --debuginfod     fetch debug files\n"
-    "      --ci              95% intervals of shares\n"
+    "      --ci              95% intervals of shares --waits          what for, by reason and "
+    "thing\n"
     "      --color auto|always|never             -q, --quiet  -v, --verbose\n"
     "  -h, --help            this text           -V, --version\n"
     "\n"
@@ -119,7 +120,8 @@ static const char report_usage[] =
     "      --focus RE        stacks that match       --ignore RE      stacks that don't\n"
     "      --lines           functions by line       --addresses      and by address\n"
     "      --no-inlines      callers count instead   --ci             95% intervals of shares\n"
-    "      --color auto|always|never\n";
+    "      --color auto|always|never                 --waits          what for, by reason and "
+    "thing\n";
 
 static const char diff_usage[] =
     "usage: oxprof diff [OPTIONS] BEFORE AFTER\n"

@@ -298,6 +298,12 @@ static bool set_ci(struct options *opt, const char *value)
     return opt->report.ci = true;
 }
 
+static bool set_waits(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->report.waits = true;
+}
+
 static bool set_quiet(struct options *opt, const char *value)
 {
     (void)value;
@@ -380,6 +386,7 @@ const struct option_rule option_rules[OPTION_RULES] = {
     {"debuginfod", 0, false, OPTIONS_SAMPLE | OPTIONS_DUMP, set_debuginfod},
     {"full-paths", 0, false, OPTIONS_PRINT | OPTIONS_DUMP | OPTIONS_DIFF, set_full_paths},
     {"ci", 0, false, OPTIONS_PRINT | OPTIONS_ROWS, set_ci},
+    {"waits", 0, false, OPTIONS_PRINT | OPTIONS_ROWS, set_waits},
     {"save", 0, true, OPTIONS_DUMP, read_save},
     {"replay", 0, true, OPTIONS_DUMP, read_replay},
     {"listen", 0, true, OPTIONS_SERVE, read_listen},

@@ -40,6 +40,10 @@ struct watch {
     uint64_t run_released;  /* see stopper_release_run(); 0 not known */
     bool teach;             /* to be stopped even if it sleeps: its registers are wanted */
     bool fell_asleep;       /* when it was to be stopped: to be captured where it sleeps */
+    pid_t waits_for;        /* asleep: for what this thread holds, or for its end; 0: none known */
+    uint64_t waits_at;      /* addr of that lock */
+    int waits_kind;         /* of the session: what kind of lock */
+    bool waits_limited;     /* it gives up after a time */
     bool stopping;          /* interrupted, and its stop has not come yet */
 };
 

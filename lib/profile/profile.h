@@ -66,6 +66,8 @@ struct profile_frame {
     uint32_t module;     /* index of a profile_module; 0: none */
     uint32_t first_line; /* in profile->lines: the innermost inlined function first */
     uint32_t n_lines;    /* at least 1 */
+    uint32_t wait;       /* what a thread that is innermost here waits for; a string, 0: not known.
+                            "epoll_wait", or with the thing "read: /var/lib/x.db" */
 };
 
 struct profile_node {

@@ -80,6 +80,7 @@ void session_free(struct session *s)
         free_target(s->targets[i]);
     for (size_t i = 0; i < s->n_kept; i++) {
         free((void *)(uintptr_t)s->kept[i].snapshot.stack);
+        free(s->kept[i].wait);
         snapfile_free_shown(s->kept[i].shown, s->kept[i].n_shown);
     }
     for (size_t i = 0; i < s->n_warnings; i++)
@@ -91,6 +92,7 @@ void session_free(struct session *s)
     free(s->python_work);
     interpreter_files_free(s->python_files);
     python_names_release(&s->python_names);
+    waits_release(&s->waits);
     free(s->to_stop);
     munmap(s->buf, SNAPSHOT_BUF_BYTES);
     stopper_release(&s->stopper);
@@ -431,7 +433,7 @@ struct profile *session_profile(struct session *s)
     count_cut(s);
     s->profile->tables_cut = namer_tables_cut(s->namer);
     s->profile->lines_cut = namer_lines_cut(s->namer);
-    s->profile->names_folded = namer_names_folded(s->namer);
+    s->profile->names_folded = namer_names_folded(s->namer) + s->waits.folded;
     return s->profile;
 }
 

@@ -162,6 +162,22 @@ struct session_thread {
 };
 bool session_thread(struct session *s, size_t i, struct session_thread *ret);
 
+/* For `oxprof dump`, when all stops have ended: what was found in a call at its stop is looked at
+ * again where it sleeps. Only of sleepers can be said what they wait for. How many are awake. */
+size_t session_look_at_sleepers(struct session *s);
+
+/* One link of a ring of threads that wait for each other for ever. */
+struct session_link {
+    bool first; /* of a ring: the ones until the next first follow it, the last leads back to it */
+    pid_t tid, holder_tid;
+    const char *name, *holder; /* the target's choice */
+    const char *lock;          /* "mutex", "rwlock", "GIL"; NULL: it waits for the holder's end */
+    uint64_t addr;             /* of the lock */
+};
+/* Looks at the threads of all rings once more; tells only what holds at one moment. */
+void session_deadlocks(struct session *s, void (*take)(void *arg, const struct session_link *link),
+                       void *arg);
+
 /* Writes the snapshots that were kept, with the bytes of the modules that unwinding them needs. */
 int session_save_snapshots(struct session *s, FILE *out, struct error *err);
 

@@ -7,6 +7,7 @@
 #include "python/frames.h"
 #include "python/merge.h"
 #include "session/session.h"
+#include "session/waits.h"
 #include "symbols/namer.h"
 #include "target/threads.h"
 #include "unwind/unwind.h"
@@ -57,7 +58,13 @@ struct target {
 };
 
 /* The keys under which code is known to the profile (struct profile_frame's space). */
-enum { SPACE_UNMAPPED, SPACE_SPECIAL, SPACE_MODULE, SPACE_JIT, SPACE_PYTHON };
+enum { SPACE_UNMAPPED, SPACE_SPECIAL, SPACE_MODULE, SPACE_JIT, SPACE_PYTHON, SPACE_WAIT };
+/* Of SPACE_WAIT: the address is a text of the waits, or (WAIT_PLAIN) of the profile; the thread
+ * that it ends with is part of the number. */
+enum { WAIT_KERNEL, WAIT_PYTHON, WAIT_PLAIN };
+#define OX_WAIT_NUMBER(kind, thread) ((uint32_t)(kind) | ((uint32_t)(thread) + 1) << 2)
+#define OX_WAIT_KIND(number) ((number)&3)
+#define OX_WAIT_THREAD(number) (((number) >> 2) - 1)
 enum {
     SPECIAL_UNWIND_FAILED,
     SPECIAL_NOT_STOPPED,
@@ -75,15 +82,17 @@ enum {
 struct kept_snapshot {
     struct snapshot snapshot; /* stack owned */
     char name[64];
+    char *wait;                   /* owned; NULL: not known */
     struct snapfile_shown *shown; /* owned; innermost first; NULL: the native stack as it is */
     size_t n_shown;
 };
 
-enum { THREAD_LABEL_BYTES = 130 };
+enum { WAIT_FOR_GIL = 64 }; /* watch.waits_kind: beside those of enum lock_kind */
+enum { THREAD_LABEL_BYTES = 130, WAIT_TEXT_BYTES = 4096 + 64 };
 enum {
     WARNINGS_MAX = 16,
     FOLLOWERS_MAX = 2,
-    STACK_FRAMES_MAX = UNWIND_FRAMES_MAX + PYTHON_STACK_MAX + 1
+    STACK_FRAMES_MAX = UNWIND_FRAMES_MAX + PYTHON_STACK_MAX + 2
 };
 
 struct session {
@@ -146,6 +155,7 @@ struct session {
     struct python_files *python_files; /* owned; what was found of CPython in modules */
     struct kept_snapshot *kept;
     size_t n_kept, kept_cap;
+    struct waits waits;
     char label[THREAD_LABEL_BYTES]; /* of the thread last asked for */
     char *warnings[WARNINGS_MAX];   /* owned */
     size_t n_warnings;
@@ -154,6 +164,9 @@ struct session {
 /* stacks.c: the tally for what a snapshot shows. */
 uint32_t stacks_tally(struct session *s, struct target *t, struct watch *w,
                       const struct snapshot *snap, struct stack *ret_stack);
+/* asleep_capture(), and which call it is that restart_syscall(2) goes on with. */
+int stacks_capture_asleep(struct session *s, struct target *t, struct watch *w,
+                          struct snapshot *ret);
 /* The tally for a sample without a stack: SPECIAL_* in place of one. */
 uint32_t stacks_special(struct session *s, struct watch *w, uint64_t special,
                         enum profile_state state);
@@ -174,6 +187,8 @@ void interpreter_files_free(struct python_files *f);
 /* pythreads.c: prepares the copying of a thread's Python frames, if it has any. Lists the
  * interpreter's threads if need be. */
 void pythreads_plan(struct session *s, struct target *t, struct watch *w);
+/* Its TID as it sees itself. */
+pid_t pythreads_ns_tid(struct watch *w);
 /* Reads what the threading module calls the threads. */
 void pythreads_name(struct session *s, struct target *t);
 
@@ -182,6 +197,45 @@ void pythreads_name(struct session *s, struct target *t);
 struct python_work *pystacks_new(void);
 size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
                       const struct snapshot *snap, struct stack *native, size_t n);
+
+/* What stands behind the reason of a wait. */
+struct wait_thing {
+    char text[WAIT_TEXT_BYTES];
+    uint32_t thread; /* of the profile: its name and number follow; OX_NO_THREAD: nothing does */
+};
+#define OX_NO_THREAD UINT32_MAX
+
+/* waits.c: what a sleeper waits for, as the frame that stands below its innermost;
+ * PROFILE_NO_FRAME where that is not known, or the call's name says it all. Notes in w->waits_for
+ * which thread it waits for. */
+uint32_t waits_find(struct session *s, struct target *t, struct watch *w,
+                    const struct snapshot *snap, const struct stack *stack);
+/* Has it not run since its run counter was last read? */
+bool waits_sleeps(const struct watch *w);
+/* The frame "[REASON: THING]". */
+uint32_t waits_frame(struct session *s, const char *reason, const struct wait_thing *thing,
+                     bool python);
+/* The wait of such a frame, with the name that the thread in it has by now. */
+uint32_t waits_text(struct session *s, uint32_t frame);
+
+/* wait_things.c: what a descriptor is of; of one that is polled alone; of connect(2). False where
+ * that is not known. */
+bool wait_file(struct session *s, struct target *t, const struct watch *w, uint64_t fd,
+               struct wait_thing *ret);
+bool wait_poll(struct session *s, struct target *t, const struct watch *w,
+               const struct snapshot *snap, struct wait_thing *ret);
+bool wait_address(struct session *s, struct target *t, const struct snapshot *snap,
+                  struct wait_thing *ret);
+/* Memory that is sure to be there at once: anonymous, or of a module. The bytes got. */
+size_t wait_read(struct session *s, struct target *t, void *dst, size_t bytes, uint64_t addr);
+
+/* wait_locks.c: the lock behind futex(2), and who holds it. */
+bool wait_lock(struct session *s, struct target *t, struct watch *w, const struct snapshot *snap,
+               const struct stack *stack, struct wait_thing *ret);
+/* Notes that w waits for the thread that calls itself ns_tid: its number in the profile;
+ * OX_NO_THREAD: it is none of this process, or not seen yet. */
+uint32_t wait_for_thread(struct session *s, struct target *t, struct watch *w, uint64_t ns_tid);
+void wait_functions_release(struct waits *waits);
 
 /* naming.c */
 void naming_resolve(struct session *s);

@@ -160,7 +160,7 @@ static int capture_asleep(struct session *s, struct target *t, struct watch *w, 
 {
     int rc = -EBUSY;
     for (int i = 0; i < CAPTURE_TRIES && rc == -EBUSY; i++)
-        rc = asleep_capture(w, s->buf, ret_snap);
+        rc = stacks_capture_asleep(s, t, w, ret_snap);
     if (rc < 0)
         return rc;
     *ret_tally = stacks_tally(s, t, w, ret_snap, s->stack);
@@ -168,7 +168,7 @@ static int capture_asleep(struct session *s, struct target *t, struct watch *w, 
     for (int i = 0; i < CAPTURE_TRIES && wants_second_copy(s, t, w, ret_snap); i++) {
         struct proc_run first = w->run;
         struct snapshot again;
-        if (asleep_capture(w, s->buf, &again) < 0) {
+        if (stacks_capture_asleep(s, t, w, &again) < 0) {
             w->run = first; /* the next look sees that it has run since the copy that counts */
             break;
         }
