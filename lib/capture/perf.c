@@ -89,6 +89,14 @@ enum perf_kind perf_next(struct perf_ring *r, uint8_t *buf, struct perf_record *
     return kind;
 }
 
+bool perf_is_full(const struct perf_ring *r)
+{
+    enum { ALL_ELSE_BYTES = 512 };
+    const struct perf_event_mmap_page *page = r->pages;
+    uint64_t used = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE) - page->data_tail;
+    return used + r->dump_bytes + ALL_ELSE_BYTES > r->data_bytes;
+}
+
 static bool read_paranoid(int *ret)
 {
     char text[32];

@@ -45,6 +45,9 @@ int perf_open(struct perf_ring *r, pid_t tid, uint64_t interval_ns, size_t dump_
               size_t ring_bytes);
 void perf_close(struct perf_ring *r);
 
+/* There is no room for another sample. */
+bool perf_is_full(const struct perf_ring *r);
+
 /* The next record; as perf_records_next(), whose buf it is. The ring's room is free again. */
 enum perf_kind perf_next(struct perf_ring *r, uint8_t *buf, struct perf_record *ret);
 

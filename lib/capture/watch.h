@@ -45,6 +45,7 @@ struct watch {
     bool teach;             /* to be stopped even if it sleeps: its registers are wanted */
     bool fell_asleep;       /* when it was to be stopped: to be captured where it sleeps */
     struct perf_ring *perf; /* owned; NULL: the kernel does not sample it */
+    uint64_t perf_full;     /* the tick that last found no room left in it; 0 never */
     size_t perf_dump_bytes;
     uint64_t perf_retry; /* the tick from which on its ring may be tried again */
     struct open_time open;

@@ -123,7 +123,6 @@ static void take_sample(struct session *s, struct target *t, struct watch *w, st
 static void take_record(struct session *s, struct target *t, struct watch *w,
                         struct perf_record *record)
 {
-    uint64_t ticks = 1;
     bool ours = record->snapshot.tid == w->thread->tid;
     switch (record->kind) {
     case PERF_SAMPLED:
@@ -135,23 +134,21 @@ static void take_record(struct session *s, struct target *t, struct watch *w,
     case PERF_NO_REGS:
         lose(s, LOSS_UNREADABLE, 1);
         break;
-    case PERF_LOST:
-        ticks = record->lost;
-        lose(s, LOSS_PERF, ticks);
-        break;
     case PERF_EXECED: /* what follows is of the new program, which the next tick looks for */
         if (t)
             t->exec_checked_ns = 0;
         return;
-    default:
+    default: /* PERF_LOST: it ran meanwhile, so close_running_time() has told of it already */
         return;
     }
-    close_ticks(s, w, &w->open.cpu_ns, ticks);
+    close_ticks(s, w, &w->open.cpu_ns, 1);
 }
 
 static void drain(struct session *s, struct target *t, struct watch *w)
 {
     struct perf_record record;
+    if (perf_is_full(w->perf))
+        w->perf_full = s->tick;
     for (int i = 0; i < RECORDS_PER_DRAIN; i++) {
         if (perf_next(w->perf, s->buf, &record) == PERF_NOTHING)
             break;
@@ -185,12 +182,19 @@ static uint64_t ticks_asleep(const struct session *s, const struct watch *w)
                               (o->ready_ns > 0 ? o->ready_ns : 0));
 }
 
+/* schedstat may tell of a thread's running time some milliseconds later, at the system's tick. */
+static bool has_overflown(const struct session *s, const struct watch *w)
+{
+    enum { TOLD_WITHIN_NS = 20 * 1000 * 1000 };
+    return w->perf_full && s->tick - w->perf_full <= 1 + TOLD_WITHIN_NS / s->opt.interval_ns;
+}
+
 /* After its ring was drained: it ran, and there is no sample; and the time it waited for a CPU. */
 static void close_running_time(struct session *s, struct watch *w)
 {
     int64_t half = (int64_t)s->opt.interval_ns / 2;
     uint64_t missing = whole_ticks(s, w->open.cpu_ns - half), ready;
-    if (missing && w->perf->in_kernel)
+    if (missing && (w->perf->in_kernel || has_overflown(s, w)))
         lose(s, LOSS_PERF, missing);
     else if (missing)
         count(s, w, stacks_special(s, w, SPECIAL_IN_KERNEL, PROFILE_CPU), false, missing);

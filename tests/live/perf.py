@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Running threads sampled by the kernel: --capture perf stops nothing, and counts all time."""
+import ctypes
 import os
-import re
-import subprocess
-import unittest
+import signal
+import struct
 
 import harness
-from harness import NOBODY, Target, oxprof, read_proc
+from harness import NOBODY, Process, Target, oxprof, read_proc
 
 PARANOID = "/proc/sys/kernel/perf_event_paranoid"
 PERF = ("--capture", "perf")
@@ -16,6 +16,18 @@ SAMPLES = 3000
 def allowed():
     with Target("spin", 20000) as target:
         return oxprof("-p", target.pid, "-d", "100ms", *PERF).code == 0
+
+
+def forbid_perf():
+    """In a child: perf_event_open (298) answers EPERM from here on. linux/filter.h, seccomp.h."""
+    lines = ((0x20, 0, 0, 0), (0x15, 0, 1, 298), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7fff0000))
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(lines),
+                                                      ctypes.addressof(code)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    if libc.prctl(22, 2, program, 0, 0) != 0:  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+        raise OSError(ctypes.get_errno(), "no seccomp filter")
 
 
 class Perf(harness.Case):
@@ -87,10 +99,14 @@ class Perf(harness.Case):
         self.assertRegex(result.out, r"spin_here.* \d{3}", result.err)
 
     def test_threads_that_come_and_go(self):
-        with Target("thread_churn") as target:
+        page = os.path.join(self.folder(), "page")
+        with open(page, "wb") as file:
+            file.truncate(4096)
+        with Target("thread_churn", page, 2, 200) as target:
             report = self.sample_by_perf("-p", target.pid, "-r", 1000, "-d", "2s")
             self.assert_untouched(target.pid)
         self.assertGreater(report.threads, 10)
+        self.assertGreater(report.total_of(r"^churned_work \(thread_churn\)$"), 0, report.text)
 
     def test_paused(self):
         """What runs during a pause does not count."""
@@ -99,18 +115,39 @@ class Perf(harness.Case):
                                 *PERF) as run:
                 run.wait_started()
                 harness.pause(0.7)
-                run.send(harness.signal.SIGUSR2)
+                run.send(signal.SIGUSR2)
                 report = self.report(run.result())
             self.assert_wall_time(report, 1)
 
-    def test_refused_to_users(self):
-        """A user whom the kernel refuses is told the level, and what to do."""
-        if int(read_proc(PARANOID)) < 3:
-            self.skipTest(f"{PARANOID} lets users")
-        with Target("spin", user=NOBODY) as target:
-            result = oxprof("-p", target.pid, *PERF, program=self.for_everybody(harness.OXPROF),
-                            user=NOBODY)
-        self.assert_refused(result, 4, r"perf_event_paranoid is \d", "CAP_PERFMON")
+    def test_refused(self):
+        """Where the call is forbidden that is said, with a way on; which then works."""
+        with Target("spin") as target:
+            result = oxprof("-p", target.pid, *PERF, preexec_fn=forbid_perf)
+            self.assert_refused(result, 4, "perf_event_open is forbidden", "--capture auto")
+            report = self.sample("-p", target.pid, "-d", "500ms", preexec_fn=forbid_perf)
+        self.assertGreater(report.stops, 0, report.text)
+
+    def test_samples_without_room(self):
+        """A sampler that is held up loses samples, says so, and counts all time once."""
+        with Target("spin") as target:
+            with harness.Oxprof("-p", target.pid, "-r", 1000, "-d", "2s", *PERF) as run:
+                run.wait_started()
+                harness.pause(0.3)
+                run.send(signal.SIGSTOP)
+                harness.pause(0.5)
+                run.send(signal.SIGCONT)
+                report = self.report(run.result())
+        self.assertGreater(report.losses.get("lost by perf", 0), 20, report.text)
+        self.assert_wall_time(report, 1)
+
+    def test_python_is_stopped(self):
+        """What Python runs is not in the kernel's samples: its threads are stopped; or --native."""
+        with Process(["/usr/bin/python3", "-c", "print('ready', flush=True)\nwhile True: pass"]
+                     ) as target:
+            target.out.wait_for("^ready$")
+            report = self.sample("-p", target.pid, "-d", "1s", *PERF)
+            self.assertGreater(report.stops, 0, report.text)
+            self.sample_by_perf("-p", target.pid, "-d", "1s", "--native")
 
     def test_user_code_only(self):
         """Without the right to sample the kernel, time there is told as such."""
