@@ -7,18 +7,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-static struct perf_event_attr attr_of(uint64_t interval_ns, size_t dump_bytes, bool in_kernel)
+static struct perf_event_attr attr_of(uint64_t first_ns, size_t dump_bytes, bool in_kernel)
 {
     return (struct perf_event_attr){
         .type = PERF_TYPE_SOFTWARE,
         .size = sizeof(struct perf_event_attr),
         .config = PERF_COUNT_SW_CPU_CLOCK,
-        .sample_period = interval_ns,
+        .sample_period = first_ns,
+        .disabled = 1,
         .sample_type =
             PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER,
         .sample_regs_user = PERF_REGS_MASK,
@@ -34,29 +36,34 @@ static struct perf_event_attr attr_of(uint64_t interval_ns, size_t dump_bytes, b
     };
 }
 
-static int open_event(pid_t tid, uint64_t interval_ns, size_t dump_bytes, bool in_kernel)
+static int open_event(pid_t tid, uint64_t first_ns, size_t dump_bytes, bool in_kernel)
 {
-    struct perf_event_attr attr = attr_of(interval_ns, dump_bytes, in_kernel);
+    struct perf_event_attr attr = attr_of(first_ns, dump_bytes, in_kernel);
     int fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }
 
-int perf_open(struct perf_ring *r, pid_t tid, uint64_t interval_ns, size_t dump_bytes,
-              size_t ring_bytes)
+int perf_open(struct perf_ring *r, pid_t tid, uint64_t interval_ns, uint64_t first_ns,
+              size_t dump_bytes, size_t ring_bytes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    *r = (struct perf_ring){.fd = -1, .data_bytes = ring_bytes, .dump_bytes = dump_bytes};
-    r->in_kernel = true;
-    int fd = open_event(tid, interval_ns, dump_bytes, true);
+    *r = (struct perf_ring){.fd = -1,
+                            .data_bytes = ring_bytes,
+                            .dump_bytes = dump_bytes,
+                            .interval_ns = interval_ns,
+                            .in_kernel = true};
+    int fd = open_event(tid, first_ns, dump_bytes, true);
     if (fd == -EACCES) {
         r->in_kernel = false;
-        fd = open_event(tid, interval_ns, dump_bytes, false);
+        fd = open_event(tid, first_ns, dump_bytes, false);
     }
     if (fd < 0)
         return fd;
     void *pages = mmap(NULL, page + ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (pages == MAP_FAILED) {
+    if (pages == MAP_FAILED || ioctl(fd, PERF_EVENT_IOC_REFRESH, 1) < 0) {
         int rc = -errno;
+        if (pages != MAP_FAILED)
+            munmap(pages, page + ring_bytes);
         close(fd);
         return rc;
     }
@@ -74,6 +81,13 @@ void perf_close(struct perf_ring *r)
     r->fd = -1;
 }
 
+/* One sample was asked for, and has come, which has disabled the event. */
+static void make_steady(struct perf_ring *r)
+{
+    r->steady = ioctl(r->fd, PERF_EVENT_IOC_PERIOD, &r->interval_ns) == 0 &&
+                ioctl(r->fd, PERF_EVENT_IOC_ENABLE, 0) == 0;
+}
+
 enum perf_kind perf_next(struct perf_ring *r, uint8_t *buf, struct perf_record *ret)
 {
     struct perf_event_mmap_page *page = r->pages;
@@ -86,6 +100,8 @@ enum perf_kind perf_next(struct perf_ring *r, uint8_t *buf, struct perf_record *
     enum perf_kind kind = perf_records_next(&reader, buf, ret);
     if (kind != PERF_NOTHING)
         __atomic_store_n(&page->data_tail, reader.tail, __ATOMIC_RELEASE);
+    if (!r->steady && (kind == PERF_SAMPLED || kind == PERF_NO_REGS))
+        make_steady(r);
     return kind;
 }
 
@@ -145,7 +161,7 @@ int perf_probe(struct error *err)
     enum { INTERVAL_NS = 10 * 1000 * 1000 };
     struct perf_ring ring;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    int rc = perf_open(&ring, 0, INTERVAL_NS, PERF_DUMP_FIRST_BYTES, page);
+    int rc = perf_open(&ring, 0, INTERVAL_NS, INTERVAL_NS, PERF_DUMP_FIRST_BYTES, page);
     if (rc < 0)
         return explain(rc, err);
     perf_close(&ring);

@@ -29,7 +29,9 @@ struct perf_ring {
     void *pages; /* mapped; the first is the kernel's struct perf_event_mmap_page */
     size_t data_bytes;
     size_t dump_bytes; /* of the stack, in each sample */
-    bool in_kernel;    /* samples are taken there too; else only in user code */
+    uint64_t interval_ns;
+    bool in_kernel; /* samples are taken there too; else only in user code */
+    bool steady;    /* the first sample has come */
 };
 
 /* Whether the system lets us sample ourselves. 0, or a negative errno with the cause and its cure.
@@ -37,12 +39,14 @@ struct perf_ring {
 int perf_probe(struct error *err);
 
 /*
- * Begins to sample a thread. ring_bytes: a power of two, at least a page. Negative errno: -EACCES
- * not allowed for this thread, -EPERM over the limit of locked memory (or forbidden), -EMFILE,
- * -ESRCH, -ENOMEM, ...
+ * Begins to sample a thread, the first time when it has run for first_ns: a random part of the
+ * interval, so that threads that end sooner than that are met as often as they should be. It is
+ * sampled every interval once perf_next() has seen that sample. ring_bytes: a power of two, at
+ * least a page. Negative errno: -EACCES not allowed for this thread, -EPERM over the limit of
+ * locked memory (or forbidden), -EMFILE, -ESRCH, -ENOMEM, ...
  */
-int perf_open(struct perf_ring *r, pid_t tid, uint64_t interval_ns, size_t dump_bytes,
-              size_t ring_bytes);
+int perf_open(struct perf_ring *r, pid_t tid, uint64_t interval_ns, uint64_t first_ns,
+              size_t dump_bytes, size_t ring_bytes);
 void perf_close(struct perf_ring *r);
 
 /* There is no room for another sample. */

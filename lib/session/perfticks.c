@@ -53,7 +53,8 @@ static bool open_ring(struct session *s, struct watch *w)
     if (!w->perf_dump_bytes)
         w->perf_dump_bytes = PERF_DUMP_FIRST_BYTES;
     struct perf_ring *ring = mem_alloc(sizeof(*ring));
-    int rc = perf_open(ring, w->thread->tid, s->opt.interval_ns, w->perf_dump_bytes,
+    uint64_t first_ns = clock_random_next(&s->random) % s->opt.interval_ns + 1;
+    int rc = perf_open(ring, w->thread->tid, s->opt.interval_ns, first_ns, w->perf_dump_bytes,
                        ring_bytes(s, w->perf_dump_bytes));
     if (rc < 0) {
         free(ring);
