@@ -26,6 +26,7 @@ enum {
     ROOMY_DUMPS = 16, /* a power of two */
     DUMPS = 4,        /* a power of two */
     RETRY_S = 1,
+    TOLD_LATE_NS = 50 * 1000 * 1000, /* schedstat counts at the system's tick, and at switches */
 };
 
 static void lose(struct session *s, enum loss why, uint64_t ticks)
@@ -157,16 +158,25 @@ static void drain(struct session *s, struct target *t, struct watch *w)
     }
 }
 
+/* Of the running time within so many ticks: 0 where it can't be. After an exec by another thread
+ * the counters are that thread's. */
+static int64_t grown(const struct session *s, uint64_t before_ns, uint64_t now_ns, uint64_t ticks)
+{
+    uint64_t most = (ticks + 2) * s->opt.interval_ns + TOLD_LATE_NS;
+    return now_ns > before_ns && now_ns - before_ns <= most ? (int64_t)(now_ns - before_ns) : 0;
+}
+
 /* The time up to `run`, and `ticks` of the clock. */
 static void advance(const struct session *s, struct watch *w, const struct proc_run *run,
                     uint64_t ticks)
 {
     struct open_time *o = &w->open;
     o->wall_ns += (int64_t)(ticks * s->opt.interval_ns);
-    if (run->run_ns > o->run.run_ns)
-        o->cpu_ns += (int64_t)(run->run_ns - o->run.run_ns);
+    o->cpu_ns += grown(s, o->run.run_ns, run->run_ns, ticks);
     if (run->delay_ns > o->run.delay_ns)
         o->ready_ns += (int64_t)(run->delay_ns - o->run.delay_ns);
+    if (o->ready_ns > o->wall_ns + TOLD_LATE_NS)
+        o->ready_ns = o->wall_ns > 0 ? o->wall_ns : 0;
     o->run = *run;
 }
 
@@ -183,11 +193,10 @@ static uint64_t ticks_asleep(const struct session *s, const struct watch *w)
                               (o->ready_ns > 0 ? o->ready_ns : 0));
 }
 
-/* schedstat may tell of a thread's running time some milliseconds later, at the system's tick. */
+/* Samples found no room in its ring of late. */
 static bool has_overflown(const struct session *s, const struct watch *w)
 {
-    enum { TOLD_WITHIN_NS = 20 * 1000 * 1000 };
-    return w->perf_full && s->tick - w->perf_full <= 1 + TOLD_WITHIN_NS / s->opt.interval_ns;
+    return w->perf_full && s->tick - w->perf_full <= 1 + TOLD_LATE_NS / s->opt.interval_ns;
 }
 
 /* After its ring was drained: it ran, and there is no sample; and the time it waited for a CPU. */
@@ -244,12 +253,10 @@ bool perfticks_have(struct session *s, struct target *t, struct watch *w,
         return false;
     }
     /* What it ran before it had a ring */
-    w->open = (struct open_time){.run = w->run};
-    advance(s, w, run, 0);
-    uint64_t ran = whole_ticks(s, w->open.cpu_ns);
+    w->open = (struct open_time){.run = *run};
+    uint64_t ran = whole_ticks(s, grown(s, w->run.run_ns, run->run_ns, s->tick - w->tick));
     lose(s, LOSS_UNSEEN, ran);
-    w->open.wall_ns = -(int64_t)(ran * s->opt.interval_ns);
-    w->open.cpu_ns = 0;
+    close_ticks(s, w, NULL, ran);
     return true;
 }
 
