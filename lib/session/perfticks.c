@@ -21,6 +21,8 @@ enum {
     RECORDS_PER_DRAIN = 4096,
     IDLE_NS = 2 * 1000 * 1000 * 1000, /* after that a ring is given back, if there are many */
     RINGS_KEPT = 64,
+    RINGS_AT_ONCE = 16,
+    RAN_PART = 16,    /* of an interval, since its last look */
     FDS_PER_RING = 8, /* one of so many descriptors may be a ring's */
     ROOMY_RINGS = 32, /* so many hold ROOMY_DUMPS samples, more of them only DUMPS */
     ROOMY_DUMPS = 16, /* a power of two */
@@ -238,6 +240,15 @@ static void widen(struct session *s, struct watch *w)
     }
 }
 
+/* A few get theirs at once; where threads are many, those that compute. */
+static bool needs_ring(const struct session *s, struct watch *w, const struct proc_run *run)
+{
+    struct proc_where where;
+    return s->n_rings < RINGS_AT_ONCE ||
+           run->run_ns - w->run.run_ns >= s->opt.interval_ns / RAN_PART ||
+           (thread_where(w->threads, w->process, w->thread, &where) == 0 && where.running);
+}
+
 bool perfticks_have(struct session *s, struct target *t, struct watch *w,
                     const struct proc_run *run)
 {
@@ -246,7 +257,7 @@ bool perfticks_have(struct session *s, struct target *t, struct watch *w,
         perfticks_close(s, t, w);
     if (w->perf || !wanted)
         return w->perf;
-    if (s->tick < w->perf_retry)
+    if (s->tick < w->perf_retry || !needs_ring(s, w, run))
         return false;
     if (!open_ring(s, w)) {
         w->perf_retry = s->tick + RETRY_S * OX_NS_PER_S / s->opt.interval_ns + 1;

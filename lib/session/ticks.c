@@ -435,8 +435,7 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
         return;
     }
     w->run_first_ns = w->run.run_ns;
-    if (s->n_watches < PERF_AT_ONCE)
-        perfticks_have(s, t, w, &w->run);
+    perfticks_have(s, t, w, &w->run);
     th->watch = w;
     s->n_watches++;
     s->profile->threads_seen++;

@@ -108,6 +108,15 @@ class Perf(harness.Case):
         self.assertGreater(report.threads, 10)
         self.assertGreater(report.total_of(r"^churned_work \(thread_churn\)$"), 0, report.text)
 
+    def test_many_that_sleep(self):
+        """Of 1,000 threads the ten that compute are sampled; no wait of the others is disturbed."""
+        with Target("sleepers", 1000, 10) as target:
+            report = self.sample_by_perf("-p", target.pid, "-r", 200, "-d", "2s")
+            self.assertEqual(target.finish()["woken"], 0, "waits that returned")
+        self.assertNotIn("not stopped", report.losses)
+        self.assertEqual(report.total_of(r"^computer \(sleepers\)$"), report.cpu, report.text)
+        self.assert_wall_time(report, 1000)
+
     def test_paused(self):
         """What runs during a pause does not count."""
         with Target("spin") as target:
