@@ -177,8 +177,10 @@ static void advance(const struct session *s, struct watch *w, const struct proc_
     o->cpu_ns += grown(s, o->run.run_ns, run->run_ns, ticks);
     if (run->delay_ns > o->run.delay_ns)
         o->ready_ns += (int64_t)(run->delay_ns - o->run.delay_ns);
-    if (o->ready_ns > o->wall_ns + TOLD_LATE_NS)
-        o->ready_ns = o->wall_ns > 0 ? o->wall_ns : 0;
+    /* A wait is told of when it ends, and may have begun before us. */
+    int64_t most = o->wall_ns - o->cpu_ns + (int64_t)s->opt.interval_ns;
+    if (o->ready_ns > most)
+        o->ready_ns = most > 0 ? most : 0;
     o->run = *run;
 }
 
