@@ -23,7 +23,7 @@ static const char usage[] =
     "  -r, --rate HZ         default 100         -i, --interval TIME  0.1ms to 10s, instead of -r\n"
     "      --calls RE        how long calls of these functions last\n"
     "  -d, --duration TIME   as 5s, 500ms, 2m        --samples N      enough is enough\n"
-    "      --start-paused    until SIGUSR2           --capture auto|stop|nostop\n"
+    "      --start-paused    until SIGUSR2           --capture auto|stop|nostop|perf\n"
     "      --python --native only such frames; --mixed: both     --gil  only who holds Python's "
     "lock\n"
     "\n"

@@ -92,10 +92,17 @@ static bool read_mode(struct options *opt, const char *value)
 
 static bool read_capture(struct options *opt, const char *value)
 {
-    opt->session.stops_allowed = strcmp(value, "nostop") != 0;
-    if (!strcmp(value, "auto") || !strcmp(value, "stop") || !strcmp(value, "nostop"))
-        return true;
-    return bad("--capture", value, "want auto, stop or nostop");
+    if (!strcmp(value, "auto"))
+        opt->session.capture = CAPTURE_AUTO;
+    else if (!strcmp(value, "stop"))
+        opt->session.capture = CAPTURE_STOP;
+    else if (!strcmp(value, "nostop"))
+        opt->session.capture = CAPTURE_NOSTOP;
+    else if (!strcmp(value, "perf"))
+        opt->session.capture = CAPTURE_PERF;
+    else
+        return bad("--capture", value, "want auto, stop, nostop or perf");
+    return true;
 }
 
 static bool read_color(struct options *opt, const char *value)
@@ -444,9 +451,7 @@ static bool complain(int code, char **argv)
 static void set_defaults(struct options *opt)
 {
     *opt = (struct options){
-        .session = {.interval_ns = OX_NS_PER_S / 100,
-                    .stops_allowed = true,
-                    .demangle = DEMANGLE_FULL},
+        .session = {.interval_ns = OX_NS_PER_S / 100, .demangle = DEMANGLE_FULL},
         .report = {.version = OX_VERSION},
         .default_format = "text",
     };

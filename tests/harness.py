@@ -254,7 +254,7 @@ SAMPLES = re.compile(r"^# (?P<samples>\d+) samples?: (?P<cpu>\d+) on CPU \((?P<b
                      r"(?:, (?P<hidden>\d+) not shown \(--focus, --ignore\))?; (?P<lost>\d+) lost"
                      r"(?: \((?P<reasons>[^)]*)\))?; (?P<truncated>\d+) stacks? truncated"
                      r"(?:; (?P<missed>\d+) of (?P<ticks>\d+) ticks missed)?")
-COST = re.compile(r"^# cost: (?P<stops>\d+) stops?, (?P<mean>\S+) us mean, (?P<max>\S+) us max, "
+COST = re.compile(r"^# cost: (?P<stops>\d+) stops?(?:, (?P<perf>\d+) perf samples?)?, (?P<mean>\S+) us mean, (?P<max>\S+) us max, "
                   r"(?P<share>\S+)% of the target's running time; "
                   r"(?P<disturbed>\d+) system calls? disturbed(?:, (?P<repaired>\d+) put back)?; "
                   r"oxprof (?P<own_cpu>\S+)% of a CPU, (?P<memory>\S+) MiB$")
@@ -290,6 +290,7 @@ class Report:
         self.missed, self.ticks = whole(samples["missed"]), whole(samples["ticks"])
         self.stops, self.disturbed = int(cost["stops"]), int(cost["disturbed"])
         self.repaired = whole(cost["repaired"])
+        self.perf = whole(cost["perf"])
         self.thread_hits = {}
         self.rows = list(self.parse_rows(lines[3:]))
 

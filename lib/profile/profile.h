@@ -105,6 +105,7 @@ enum loss {
     LOSS_NO_STOP,     /* "did not stop": in the kernel for too long */
     LOSS_UNREADABLE,  /* "unreadable": its state or memory could not be read */
     LOSS_NOT_STOPPED, /* "not stopped": it ran, stops were not allowed; under [not stopped] too */
+    LOSS_PERF, /* "lost by perf": it ran, and the kernel had no room for the sample, or took none */
     LOSS_N
 };
 const char *loss_name(enum loss loss);
@@ -117,6 +118,7 @@ struct profile_cost {
     uint64_t target_cpu_ns;   /* the target's own running time while sampled */
     uint64_t profiler_cpu_ns;
     uint64_t profiler_peak_bytes; /* resident */
+    uint64_t perf_samples;        /* taken by the kernel, without a stop */
 };
 
 /* 0: PROFILE_*_MAX. */

@@ -309,9 +309,10 @@ static void put_cost(struct flame *f)
             ",\n\"cost\":{\"stops\":%" PRIu64 ",\"stop_ns_sum\":%" PRIu64
             ",\"stop_ns_max\":%" PRIu64 ",\"calls_disturbed\":%" PRIu64
             ",\"calls_repaired\":%" PRIu64 ",\"target_cpu_ns\":%" PRIu64
-            ",\"profiler_cpu_ns\":%" PRIu64 ",\"profiler_peak_bytes\":%" PRIu64 "}",
+            ",\"profiler_cpu_ns\":%" PRIu64 ",\"profiler_peak_bytes\":%" PRIu64
+            ",\"perf_samples\":%" PRIu64 "}",
             c->stops, c->stop_ns_sum, c->stop_ns_max, c->calls_disturbed, c->calls_repaired,
-            c->target_cpu_ns, c->profiler_cpu_ns, c->profiler_peak_bytes);
+            c->target_cpu_ns, c->profiler_cpu_ns, c->profiler_peak_bytes, c->perf_samples);
 }
 
 static void put_head(struct flame *f)

@@ -31,6 +31,7 @@ static const struct figure {
     {"cost.target_cpu_ns", offsetof(struct profile, cost.target_cpu_ns), SUM},
     {"cost.profiler_cpu_ns", offsetof(struct profile, cost.profiler_cpu_ns), SUM},
     {"cost.profiler_peak_bytes", offsetof(struct profile, cost.profiler_peak_bytes), LARGEST},
+    {"cost.perf_samples", offsetof(struct profile, cost.perf_samples), SUM},
 };
 enum { FIGURES = sizeof(figures) / sizeof(*figures) };
 

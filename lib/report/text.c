@@ -144,6 +144,10 @@ static void put_cost(struct text *t)
     const struct profile_cost *c = &t->tab.p->cost;
     put(t, "# cost: ");
     put_count(t, c->stops, "stop");
+    if (c->perf_samples) {
+        put(t, ", ");
+        put_count(t, c->perf_samples, "perf sample");
+    }
     put(t, ", %s us mean, %s us max, %s%% of the target's running time; ",
         number_significant(1, c->stop_ns_sum, c->stops * 1000, 2).text,
         number_significant(1, c->stop_ns_max, 1000, 2).text,

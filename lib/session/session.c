@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "capture/perf.h"
 #include "session/state.h"
 
 enum {
@@ -59,11 +60,14 @@ struct session *session_new(const struct session_options *opt, struct guardian *
     return s;
 }
 
-static void free_target(struct target *t)
+static void free_target(struct session *s, struct target *t)
 {
     interpreter_forget(t);
-    for (size_t i = 0; t->live && i < t->threads.n; i++)
+    for (size_t i = 0; t->live && i < t->threads.n; i++) {
+        if (t->threads.items[i]->watch)
+            perfticks_close(s, NULL, t->threads.items[i]->watch);
         free(t->threads.items[i]->watch);
+    }
     if (t->live) {
         threads_release(&t->threads);
         process_close(&t->process);
@@ -79,7 +83,7 @@ void session_free(struct session *s)
     if (!s)
         return;
     for (size_t i = 0; i < s->n_targets; i++)
-        free_target(s->targets[i]);
+        free_target(s, s->targets[i]);
     for (size_t i = 0; i < s->n_kept; i++)
         free((void *)(uintptr_t)s->kept[i].snapshot.stack);
     for (size_t i = 0; i < s->n_warnings; i++)
@@ -149,6 +153,9 @@ static size_t live_targets(const struct session *s)
 int session_add(struct session *s, pid_t pid, pid_t tid, struct error *err)
 {
     struct target *t = session_target(s, pid);
+    int probed = s->opt.capture == CAPTURE_PERF && !s->n_targets ? perf_probe(err) : 0;
+    if (probed < 0)
+        return probed;
     if (!t) {
         if (s->n_targets == TARGETS_MAX)
             return error_set(err, -E2BIG, "more than %d processes", TARGETS_MAX);
@@ -325,6 +332,8 @@ static void forget_pause(struct session *s)
             struct watch *w = s->targets[i]->threads.items[k]->watch;
             if (w && !w->stopping && !w->exited)
                 w->next_look = s->tick + 1;
+            if (w)
+                perfticks_resume(s, w);
         }
 }
 

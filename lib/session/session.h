@@ -29,6 +29,15 @@ enum session_view {
     VIEW_PYTHON, /* Python's frames only */
 };
 
+/* How running threads are sampled. Those that sleep are never stopped for a sample. */
+enum session_capture {
+    CAPTURE_AUTO, /* stopped, at present */
+    CAPTURE_STOP,
+    CAPTURE_NOSTOP, /* not at all */
+    CAPTURE_PERF,   /* by the kernel (capture/perf.h); only those that run Python code are stopped,
+                       unless VIEW_NATIVE */
+};
+
 struct session_options {
     uint64_t interval_ns;
     uint64_t duration_ns; /* of sampling, pauses excluded; 0: no end */
@@ -36,7 +45,7 @@ struct session_options {
     bool cpu_only;        /* count running threads only */
     bool children;        /* and the processes that they fork */
     bool start_paused;
-    bool stops_allowed;
+    enum session_capture capture;
     bool keep_snapshots; /* for session_snapshots() */
     enum session_view view;
     bool gil;       /* count only threads that hold it */

@@ -61,6 +61,8 @@ enum {
     SPECIAL_NO_PYTHON,
     SPECIAL_WAITING_FOR_GIL,
     SPECIAL_NOT_COUNTED, /* without the GIL, where only its holder counts */
+    SPECIAL_WAITING_FOR_CPU,
+    SPECIAL_IN_KERNEL, /* running there, where the kernel samples user code only */
 };
 #define OX_SPACE(kind, number) ((uint64_t)(kind) << 60 | (uint64_t)(number))
 #define OX_SPACE_KIND(space) ((unsigned)((space) >> 60))
@@ -121,6 +123,8 @@ struct session {
     size_t n_fell_asleep; /* of those: watch.fell_asleep */
 
     uint64_t n_watches; /* threads watched at present */
+    size_t n_rings;     /* of those: watch.perf */
+    uint64_t perf_samples;
     uint64_t samples;
     pid_t own_pid;
     uint64_t own_cpu_start_ns, own_cpu_end_ns; /* of the sampling */
@@ -185,6 +189,12 @@ void ticks_settle(struct session *s);
 /* Those that were to be stopped in this tick, but had fallen asleep. */
 void ticks_capture_sleepers(struct session *s);
 void ticks_renew_names(struct session *s);
+/* The stack of a thread that sleeps, as asleep_capture(); s->stack says how its walk ended. */
+int ticks_capture_asleep(struct session *s, struct target *t, struct watch *w, uint32_t *ret_tally,
+                         struct snapshot *ret_snap);
+void ticks_plan_next_look(struct session *s, struct watch *w);
+/* Of hits of w->tally: counts what is wrong with them. */
+void ticks_note_quality(struct session *s, const struct watch *w, uint64_t hits);
 /* "python3: worker 1": the system's name, and Python's. */
 void ticks_label(const struct thread *th, char label[THREAD_LABEL_BYTES]);
 /* `owed`: the last tick that its threads were there for. */
@@ -194,6 +204,26 @@ void ticks_end_target(struct session *s, struct target *t, uint64_t owed);
 void status_tick(struct session *s, uint64_t now);
 void status_cost(const struct session *s, struct profile_cost *ret);
 uint64_t status_sampled_ns(const struct session *s);
+/*
+ * perfticks.c: threads that the kernel samples while they run.
+ */
+/* Whether it is to be sampled so. */
+bool perfticks_wanted(const struct session *s, const struct target *t);
+/* True if it is: it has its ring, or has just got it. Else it is to be looked at like any other.
+ * `run`: as just read; w->run as of the last look. */
+bool perfticks_have(struct session *s, struct target *t, struct watch *w,
+                    const struct proc_run *run);
+/* One look. 0, or as ticks_capture_asleep() where the thread has ended. */
+int perfticks_look(struct session *s, struct target *t, struct watch *w, const struct proc_run *run,
+                   bool ran);
+/* Brings its account up to this tick; what can't be told is lost. */
+void perfticks_settle(struct session *s, struct target *t, struct watch *w);
+/* So many ticks are to be told for when it is closed. */
+void perfticks_owe(const struct session *s, struct watch *w, uint64_t ticks);
+/* No more samples of it; t NULL: those that wait in its ring are lost too. */
+void perfticks_close(struct session *s, struct target *t, struct watch *w);
+/* After a pause: what came meanwhile does not count. */
+void perfticks_resume(struct session *s, struct watch *w);
 
 /* session.c: a living one, or NULL. */
 struct target *session_target(struct session *s, pid_t pid);

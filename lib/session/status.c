@@ -84,6 +84,7 @@ static struct profile_cost cost_ever(const struct session *s)
     namer_cost(s->namer, &namer_cpu_ns, &namer_peak_bytes);
     return (struct profile_cost){
         .stops = s->stopper.count,
+        .perf_samples = s->perf_samples,
         .stop_ns_sum = s->stopper.ns_sum,
         .stop_ns_max = s->stopper.ns_max,
         .calls_disturbed = s->stopper.disturbed,
@@ -99,6 +100,7 @@ void status_cost(const struct session *s, struct profile_cost *ret)
     const struct profile_cost *before = &s->before.cost;
     *ret = cost_ever(s);
     ret->stops -= before->stops;
+    ret->perf_samples -= before->perf_samples;
     ret->stop_ns_sum -= before->stop_ns_sum;
     ret->calls_disturbed -= before->calls_disturbed;
     ret->calls_repaired -= before->calls_repaired;

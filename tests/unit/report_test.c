@@ -304,6 +304,7 @@ Test(text, head_tells_what_limits_did)
     p->names_folded = 8;
     p->cost.stops = p->cost.calls_disturbed = 1;
     p->cost.calls_repaired = 3;
+    p->cost.perf_samples = 1234;
     p->cost.stop_ns_sum = p->cost.stop_ns_max = 3400;
     p->cost.target_cpu_ns = 1000000000;
     HIT(p, PROFILE_CPU, 4, f, g);
@@ -317,7 +318,8 @@ Test(text, head_tells_what_limits_did)
            "6 under thread [other] (memory limit); 37 mappings under module [other] (memory "
            "limit); 2 symbol tables cut (memory limit); 8 times a name reads [other] (memory "
            "limit)\n"
-           "# cost: 1 stop, 3.4 us mean, 3.4 us max, 0.00034% of the target's running time; "
+           "# cost: 1 stop, 1234 perf samples, 3.4 us mean, 3.4 us max, 0.00034% of the target's "
+           "running time; "
            "1 system call disturbed, 3 put back; oxprof 0% of a CPU, 0 MiB\n"
            "#\n# on CPU\n"
            "#  SELF   SELF%   TOTAL  TOTAL%  KIND     FUNCTION\n"

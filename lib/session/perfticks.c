@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "capture/asleep.h"
+#include "capture/perf.h"
+#include "session/state.h"
+
+/*
+ * Threads that the kernel samples. Each of its samples stands for an interval of the thread's
+ * running time; how long it ran, and waited for a CPU, schedstat says to the nanosecond; the rest
+ * of the ticks it slept. What is less than a tick stays open until more comes.
+ *
+ * Example, ticks of 1 ms: in ten of them a thread ran 3.2 ms and waited 0.9 ms for a CPU. Three
+ * samples came: three hits on CPU. Of the 7 ms that are open 0.2 belong to the next sample, 0.9
+ * are no tick yet: five hits where it sleeps, and 1.9 ms stay open.
+ */
+enum {
+    RECORDS_PER_DRAIN = 4096,
+    IDLE_NS = 2 * 1000 * 1000 * 1000, /* after that a ring is given back, if there are many */
+    RINGS_KEPT = 64,
+    RINGS_AT_ONCE = 16,
+    RAN_PART = 16,    /* of an interval, since its last look */
+    FDS_PER_RING = 8, /* one of so many descriptors may be a ring's */
+    ROOMY_RINGS = 32, /* so many hold ROOMY_DUMPS samples, more of them only DUMPS */
+    ROOMY_DUMPS = 16, /* a power of two */
+    DUMPS = 4,        /* a power of two */
+    RETRY_S = 1,
+    TOLD_LATE_NS = 50 * 1000 * 1000, /* schedstat counts at the system's tick, and at switches */
+};
+
+static void lose(struct session *s, enum loss why, uint64_t ticks)
+{
+    s->profile->lost[why] += ticks;
+}
+
+bool perfticks_wanted(const struct session *s, const struct target *t)
+{
+    return s->opt.capture == CAPTURE_PERF && (!t->python || s->opt.view == VIEW_NATIVE);
+}
+
+static size_t ring_bytes(const struct session *s, size_t dump_bytes)
+{
+    size_t bytes = 4096, dumps = s->n_rings < ROOMY_RINGS ? ROOMY_DUMPS : DUMPS;
+    while (bytes < dump_bytes)
+        bytes *= 2;
+    return bytes * dumps;
+}
+
+static bool open_ring(struct session *s, struct watch *w)
+{
+    if (s->n_rings >= s->fds.all / FDS_PER_RING)
+        return false;
+    if (!w->perf_dump_bytes)
+        w->perf_dump_bytes = PERF_DUMP_FIRST_BYTES;
+    struct perf_ring *ring = mem_alloc(sizeof(*ring));
+    uint64_t first_ns = clock_random_next(&s->random) % s->opt.interval_ns + 1;
+    int rc = perf_open(ring, w->thread->tid, s->opt.interval_ns, first_ns, w->perf_dump_bytes,
+                       ring_bytes(s, w->perf_dump_bytes));
+    if (rc < 0) {
+        free(ring);
+        return false;
+    }
+    w->perf = ring;
+    s->n_rings++;
+    return true;
+}
+
+static void close_ring(struct session *s, struct watch *w)
+{
+    perf_close(w->perf);
+    free(w->perf);
+    w->perf = NULL;
+    s->n_rings--;
+}
+
+/* Hits of a stack that is not, or not for long, the one that the thread is known to be at. */
+static void count(struct session *s, struct watch *w, uint32_t tally, bool truncated, uint64_t hits)
+{
+    uint32_t tally_before = w->tally;
+    bool truncated_before = w->truncated;
+    w->tally = tally;
+    w->truncated = truncated;
+    w->sampled = true;
+    stacks_hit(s, tally, hits, s->tick);
+    ticks_note_quality(s, w, hits);
+    if (w->asleep) {
+        w->tally = tally_before;
+        w->truncated = truncated_before;
+    }
+}
+
+/* That many ticks are told for; `part`: of which kind of time. */
+static void close_ticks(const struct session *s, struct watch *w, int64_t *part, uint64_t ticks)
+{
+    int64_t ns = (int64_t)(ticks * s->opt.interval_ns);
+    w->open.wall_ns -= ns;
+    if (part)
+        *part -= ns;
+}
+
+static void want_more(struct watch *w, const struct snapshot *snap, uint64_t more)
+{
+    uint64_t want = snap->stack_bytes + more + snap->stack_bytes / 2;
+    want = (want + 4095) & ~4095ull;
+    if (more > PERF_DUMP_MAX_BYTES || want > PERF_DUMP_MAX_BYTES)
+        want = PERF_DUMP_MAX_BYTES;
+    if (want > w->perf_dump_bytes)
+        w->perf_dump_bytes = (size_t)want;
+}
+
+static void take_sample(struct session *s, struct target *t, struct watch *w, struct snapshot *snap)
+{
+    snap->pid = w->process->pid;
+    snap->state = STATE_CPU;
+    uint32_t tally = stacks_tally(s, t, w, snap, s->stack);
+    if (s->stack->end == STACK_CUT)
+        want_more(w, snap, s->stack->cut_bytes);
+    if (!w->asleep)
+        w->syscall = -1;
+    s->perf_samples++;
+    count(s, w, tally, s->stack->end != STACK_COMPLETE, 1);
+}
+
+static void take_record(struct session *s, struct target *t, struct watch *w,
+                        struct perf_record *record)
+{
+    bool ours = record->snapshot.tid == w->thread->tid;
+    switch (record->kind) {
+    case PERF_SAMPLED:
+        if (t && ours && t->exec_checked_ns)
+            take_sample(s, t, w, &record->snapshot);
+        else
+            lose(s, LOSS_UNSEEN, 1);
+        break;
+    case PERF_NO_REGS:
+        lose(s, LOSS_UNREADABLE, 1);
+        break;
+    case PERF_EXECED: /* what follows is of the new program, which the next tick looks for */
+        if (t)
+            t->exec_checked_ns = 0;
+        return;
+    default: /* PERF_LOST: it ran meanwhile, so close_running_time() has told of it already */
+        return;
+    }
+    close_ticks(s, w, &w->open.cpu_ns, 1);
+}
+
+static void drain(struct session *s, struct target *t, struct watch *w)
+{
+    struct perf_record record;
+    if (perf_is_full(w->perf))
+        w->perf_full = s->tick;
+    for (int i = 0; i < RECORDS_PER_DRAIN; i++) {
+        if (perf_next(w->perf, s->buf, &record) == PERF_NOTHING)
+            break;
+        take_record(s, t, w, &record);
+    }
+}
+
+/* Of the running time within so many ticks: 0 where it can't be. After an exec by another thread
+ * the counters are that thread's. */
+static int64_t grown(const struct session *s, uint64_t before_ns, uint64_t now_ns, uint64_t ticks)
+{
+    uint64_t most = (ticks + 2) * s->opt.interval_ns + TOLD_LATE_NS;
+    return now_ns > before_ns && now_ns - before_ns <= most ? (int64_t)(now_ns - before_ns) : 0;
+}
+
+/* The time up to `run`, and `ticks` of the clock. */
+static void advance(const struct session *s, struct watch *w, const struct proc_run *run,
+                    uint64_t ticks)
+{
+    struct open_time *o = &w->open;
+    o->wall_ns += (int64_t)(ticks * s->opt.interval_ns);
+    o->cpu_ns += grown(s, o->run.run_ns, run->run_ns, ticks);
+    if (run->delay_ns > o->run.delay_ns)
+        o->ready_ns += (int64_t)(run->delay_ns - o->run.delay_ns);
+    /* A wait is told of when it ends, and may have begun before us. */
+    int64_t most = o->wall_ns - o->cpu_ns + (int64_t)s->opt.interval_ns;
+    if (o->ready_ns > most)
+        o->ready_ns = most > 0 ? most : 0;
+    o->run = *run;
+}
+
+static uint64_t whole_ticks(const struct session *s, int64_t ns)
+{
+    return ns > 0 ? (uint64_t)ns / s->opt.interval_ns : 0;
+}
+
+/* How many ticks it slept and has no hit for. */
+static uint64_t ticks_asleep(const struct session *s, const struct watch *w)
+{
+    const struct open_time *o = &w->open;
+    return whole_ticks(s, o->wall_ns - (o->cpu_ns > 0 ? o->cpu_ns : 0) -
+                              (o->ready_ns > 0 ? o->ready_ns : 0));
+}
+
+/* Samples found no room in its ring of late. */
+static bool has_overflown(const struct session *s, const struct watch *w)
+{
+    return w->perf_full && s->tick - w->perf_full <= 1 + TOLD_LATE_NS / s->opt.interval_ns;
+}
+
+/* After its ring was drained: it ran, and there is no sample; and the time it waited for a CPU. */
+static void close_running_time(struct session *s, struct watch *w)
+{
+    int64_t half = (int64_t)s->opt.interval_ns / 2;
+    uint64_t missing = whole_ticks(s, w->open.cpu_ns - half), ready;
+    if (missing && (w->perf->in_kernel || has_overflown(s, w)))
+        lose(s, LOSS_PERF, missing);
+    else if (missing)
+        count(s, w, stacks_special(s, w, SPECIAL_IN_KERNEL, PROFILE_CPU), false, missing);
+    close_ticks(s, w, &w->open.cpu_ns, missing);
+    ready = whole_ticks(s, w->open.ready_ns);
+    if (ready)
+        count(s, w, stacks_special(s, w, SPECIAL_WAITING_FOR_CPU, PROFILE_WAIT), false, ready);
+    close_ticks(s, w, &w->open.ready_ns, ready);
+}
+
+static void hit_asleep(struct session *s, struct watch *w, uint64_t ticks)
+{
+    stacks_hit(s, w->tally, ticks, s->tick);
+    ticks_note_quality(s, w, ticks);
+    close_ticks(s, w, NULL, ticks);
+}
+
+/* Deeper stacks than the ring's samples hold; between the two rings nothing is missed but a part
+ * of an interval. */
+static void widen(struct session *s, struct watch *w)
+{
+    if (w->perf->dump_bytes >= w->perf_dump_bytes)
+        return;
+    struct perf_ring *narrow = w->perf;
+    if (open_ring(s, w)) {
+        perf_close(narrow);
+        free(narrow);
+        s->n_rings--;
+    } else {
+        w->perf_dump_bytes = narrow->dump_bytes;
+    }
+}
+
+/* A few get theirs at once; where threads are many, those that compute. */
+static bool needs_ring(const struct session *s, struct watch *w, const struct proc_run *run)
+{
+    struct proc_where where;
+    return s->n_rings < RINGS_AT_ONCE ||
+           run->run_ns - w->run.run_ns >= s->opt.interval_ns / RAN_PART ||
+           (thread_where(w->threads, w->process, w->thread, &where) == 0 && where.running);
+}
+
+bool perfticks_have(struct session *s, struct target *t, struct watch *w,
+                    const struct proc_run *run)
+{
+    bool wanted = perfticks_wanted(s, t);
+    if (w->perf && !wanted)
+        perfticks_close(s, t, w);
+    if (w->perf || !wanted)
+        return w->perf;
+    if (s->tick < w->perf_retry || !needs_ring(s, w, run))
+        return false;
+    if (!open_ring(s, w)) {
+        w->perf_retry = s->tick + RETRY_S * OX_NS_PER_S / s->opt.interval_ns + 1;
+        return false;
+    }
+    /* What it ran before it had a ring */
+    w->open = (struct open_time){.run = *run};
+    uint64_t ran = whole_ticks(s, grown(s, w->run.run_ns, run->run_ns, s->tick - w->tick));
+    lose(s, LOSS_UNSEEN, ran);
+    close_ticks(s, w, NULL, ran);
+    return true;
+}
+
+static void found_awake(struct session *s, struct watch *w)
+{
+    w->asleep = false;
+    w->idle_ticks = 0;
+    w->next_look = s->tick + 1;
+}
+
+/* `gap`: ticks at which nobody looked. */
+static void found_asleep(struct session *s, struct target *t, struct watch *w, uint32_t tally,
+                         int64_t syscall, uint64_t gap)
+{
+    bool same_place = w->asleep && tally == w->tally;
+    w->tally = tally;
+    w->truncated = s->stack->end != STACK_COMPLETE;
+    w->asleep = true;
+    w->sampled = true;
+    w->syscall = syscall;
+    w->idle_ticks = 0;
+    w->next_look = s->tick + 1;
+    advance(s, w, &w->run, 0);
+    drain(s, t, w);
+    close_running_time(s, w);
+    uint64_t ticks = ticks_asleep(s, w), elsewhere = 0;
+    if (gap && !same_place && ticks > 1)
+        elsewhere = ticks - 1 < gap ? ticks - 1 : gap;
+    lose(s, LOSS_UNSEEN, elsewhere);
+    close_ticks(s, w, NULL, elsewhere);
+    hit_asleep(s, w, ticks - elsewhere);
+}
+
+static void keep_asleep(struct session *s, struct target *t, struct watch *w, uint64_t ticks)
+{
+    w->idle_ticks += ticks;
+    hit_asleep(s, w, ticks_asleep(s, w));
+    if (s->n_rings > RINGS_KEPT && w->idle_ticks > IDLE_NS / s->opt.interval_ns)
+        perfticks_close(s, t, w);
+    ticks_plan_next_look(s, w);
+}
+
+int perfticks_look(struct session *s, struct target *t, struct watch *w, const struct proc_run *run,
+                   bool ran)
+{
+    uint64_t ticks = s->tick - w->tick;
+    struct snapshot snap;
+    uint32_t tally;
+    w->run = *run;
+    w->tick = s->tick;
+    advance(s, w, run, ticks);
+    if (w->asleep && !ran) {
+        keep_asleep(s, t, w, ticks);
+        return 0;
+    }
+    drain(s, t, w);
+    widen(s, w);
+    close_running_time(s, w);
+    if (!ticks_asleep(s, w)) {
+        found_awake(s, w);
+        return 0;
+    }
+    int rc = ticks_capture_asleep(s, t, w, &tally, &snap);
+    if (rc == 0 && snap.stack_bytes)
+        found_asleep(s, t, w, tally, snap.syscall, ticks - 1);
+    else
+        found_awake(s, w);
+    return rc == -ESRCH || rc == -ENODATA ? rc : 0;
+}
+
+void perfticks_settle(struct session *s, struct target *t, struct watch *w)
+{
+    struct proc_run run;
+    uint64_t ticks = s->tick - w->tick;
+    if (w->exited || thread_run(w->threads, w->process, w->thread, &run) < 0)
+        return;
+    bool slept = w->asleep && run.switches_in == w->run.switches_in;
+    w->run = run;
+    w->tick = s->tick;
+    advance(s, w, &run, ticks);
+    drain(s, t, w);
+    close_running_time(s, w);
+    uint64_t open = ticks_asleep(s, w);
+    if (slept) {
+        hit_asleep(s, w, open);
+        return;
+    }
+    w->asleep = false;
+    lose(s, LOSS_UNSEEN, open);
+    close_ticks(s, w, NULL, open);
+}
+
+void perfticks_owe(const struct session *s, struct watch *w, uint64_t ticks)
+{
+    w->open.wall_ns += (int64_t)(ticks * s->opt.interval_ns);
+}
+
+void perfticks_close(struct session *s, struct target *t, struct watch *w)
+{
+    if (!w->perf)
+        return;
+    if (t)
+        drain(s, t, w);
+    uint64_t open = whole_ticks(s, w->open.wall_ns);
+    lose(s, LOSS_UNSEEN, open);
+    w->open = (struct open_time){0};
+    close_ring(s, w);
+}
+
+void perfticks_resume(struct session *s, struct watch *w)
+{
+    struct perf_record record;
+    if (!w->perf)
+        return;
+    for (int i = 0; i < RECORDS_PER_DRAIN; i++)
+        if (perf_next(w->perf, s->buf, &record) == PERF_NOTHING)
+            break;
+    w->open = (struct open_time){0};
+    if (thread_run(w->threads, w->process, w->thread, &w->open.run) == 0)
+        w->run = w->open.run;
+    w->asleep = false;
+}
