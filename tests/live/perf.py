@@ -102,7 +102,7 @@ class Perf(harness.Case):
         page = os.path.join(self.folder(), "page")
         with open(page, "wb") as file:
             file.truncate(4096)
-        with Target("thread_churn", page, 2, 200) as target:
+        with Target("thread_churn", page, 2) as target:
             report = self.sample_by_perf("-p", target.pid, "-r", 1000, "-d", "2s")
             self.assert_untouched(target.pid)
         self.assertGreater(report.threads, 10)

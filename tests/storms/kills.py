@@ -149,13 +149,17 @@ class MemoryGroup:
         return True
 
 
+# What the dynamic linker needs until main() begins; whoever has less never was a sampler.
+LOADED_PAGES = 5000
+
+
 class AddressSpace:
     """RLIMIT_AS: it gives up by itself."""
 
     CODES = (-signal.SIGABRT,)
 
     def restrict(self, moments):
-        limit = 4096 * moments.randrange(800, 3000)
+        limit = 4096 * moments.randrange(LOADED_PAGES, 9500)
         return lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
     def release(self):
