@@ -400,6 +400,7 @@ static int run(struct run *r)
 {
     struct error err;
     bool launched = r->opt.command != NULL;
+    r->opt.session.keep_time = report_time_of(output_format(&r->opt)) != TIME_NO_USE;
     if (output_check(&r->opt, &err) < 0) {
         say("%s", err.text);
         return launched ? EXIT_LAUNCH_FAILED : EXIT_FAILED;
@@ -437,7 +438,6 @@ static int sample_with(struct run *r, int argc, char **argv, const struct sample
     r->opt.default_format = defaults->format;
     if (!r->opt.output_given)
         r->opt.output = defaults->output;
-    r->opt.session.keep_time = report_time_of(output_format(&r->opt)) != TIME_NO_USE;
     prepare_terminal(&r->opt);
     return run(r);
 }

@@ -13,6 +13,7 @@ enum {
     API_RECORDS_DEFAULT = 200,
     API_RECORDS_MAX = 100000,
     API_REGEX_MAX_BYTES = 200,
+    API_REGEX_PLUS_MAX = 8, /* so many + */
     API_SERIES_MAX = 12,
 };
 

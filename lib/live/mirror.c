@@ -206,7 +206,7 @@ void mirror_between(const struct mirror *m, uint64_t first_second, uint64_t last
             ret_view->tallies[s->hits[k].tally].hits += s->hits[k].hits;
     }
     ret_view->duration_ns = known * OX_NS_PER_S;
-    ret_view->ticks = ret_view->duration_ns / ret_view->interval_ns;
+    ret_view->ticks = ret_view->interval_ns ? ret_view->duration_ns / ret_view->interval_ns : 0;
 }
 
 void mirror_mark(const struct mirror *m, struct mirror_mark *ret)
@@ -235,7 +235,7 @@ void mirror_since(const struct mirror *m, const struct mirror_mark *mark, struct
     for (size_t i = 0; i < m->p->n_tallies; i++)
         ret_view->tallies[i].hits = m->p->tallies[i].hits - (i < from->n ? from->hits[i] : 0);
     ret_view->duration_ns = m->status.sampled_ns - from->sampled_ns;
-    ret_view->ticks = ret_view->duration_ns / ret_view->interval_ns;
+    ret_view->ticks = ret_view->interval_ns ? ret_view->duration_ns / ret_view->interval_ns : 0;
     ret_view->truncated = m->status.truncated - from->truncated;
     for (unsigned i = 0; i < LOSS_N; i++)
         ret_view->lost[i] = m->status.lost[i] - from->lost[i];

@@ -253,7 +253,7 @@ static void make_list(struct terminal *t)
     t->opt = (struct report_options){.version = OX_VERSION, .sort = t->sort};
     t->n_lines = 0;
     if (t->recent)
-        mirror_between(t->mirror, now_s - RECENT_S, now_s, &t->view);
+        mirror_between(t->mirror, now_s > RECENT_S ? now_s - RECENT_S : 1, now_s, &t->view);
     tabulation_init(&t->tab, t->recent ? &t->view : t->mirror->p, &t->opt);
     if (t->scene == SCENE_THREADS)
         list_threads(t);

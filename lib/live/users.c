@@ -62,11 +62,11 @@ void secret_make(char *ret)
 
 bool secret_equal(const char *a, const char *b)
 {
-    unsigned differ = strnlen(a, SECRET_CHARS + 1) != SECRET_CHARS;
-    for (size_t i = 0, end = 0; i < SECRET_CHARS; i++) {
-        end |= !a[i];
-        differ |= end ? 1u : (unsigned)(unsigned char)a[i] ^ (unsigned char)b[i];
-    }
+    unsigned differ = 0;
+    if (strnlen(a, SECRET_CHARS + 1) != SECRET_CHARS) /* how long it is, is no secret */
+        return false;
+    for (size_t i = 0; i < SECRET_CHARS; i++)
+        differ |= (unsigned)(unsigned char)a[i] ^ (unsigned char)b[i];
     return !differ;
 }
 

@@ -158,13 +158,13 @@ void profile_name(struct profile *p, uint32_t frame, enum frame_kind kind, uint3
                   const struct profile_line *lines, size_t n)
 {
     struct profile_frame *f = &p->frames[frame];
-    f->kind = kind;
-    f->module = module;
     bool fits = f->first_line && f->n_lines >= n;
     if (!fits && p->n_lines + n > PROFILE_LINES_MAX) {
         p->names_folded++;
         return;
     }
+    f->kind = kind;
+    f->module = module;
     uint32_t at = f->first_line;
     if (!fits)
         for (size_t i = 0; i < n; i++) {

@@ -12,9 +12,8 @@
 #include "symbols/locate.h"
 
 enum {
-    MAPS_MAX_BYTES = 8 << 20,
+    CODE_MAX = 4096,                   /* executable mappings looked at */
     LOOK_FIRST_NS = 100 * 1000 * 1000, /* an interpreter may be loaded, or begin, late */
-    MAPS_MANY_BYTES = 512 << 10,       /* reading so many costs the target milliseconds */
     LIST_COST_PART = 50,             /* listing the threads costs at most this part of the time, */
     LIST_BURST_NS = 5 * 1000 * 1000, /* and this, when many begin at once */
 };
@@ -184,26 +183,23 @@ static bool try_mapping(struct session *s, struct target *t, uint64_t addr)
     return try_candidate(s, t, &c);
 }
 
+/* A target can make as many mappings as it likes; what is looked at of them is bounded. */
 static void search(struct session *s, struct target *t)
 {
-    char *text OX_FREE = mem_alloc(MAPS_MAX_BYTES);
-    ssize_t n = process_read_file(&t->process, "maps", text, MAPS_MAX_BYTES);
-    bool first = true, done = false;
-    for (char *line = text, *end = text + (n > 0 ? n : 0), *stop;
-         !done && line < end && (stop = memchr(line, '\n', (size_t)(end - line)));
-         line = stop + 1) {
-        struct mapping map;
-        if (mapping_parse(line, (size_t)(stop - line), &map) < 0)
-            continue;
-        if (may_be(&map, first))
+    struct mapping map;
+    uint64_t at = 0;
+    bool done = false;
+    int i = 0;
+    for (; !done && i < CODE_MAX; i++) {
+        if (process_next_code(&t->process, &s->modules, at, &map) < 0)
+            break;
+        if (may_be(&map, i == 0))
             done = try_mapping(s, t, map.start);
-        first = first && !(map.prot & PROT_EXEC);
+        at = map.end;
         free(map.path);
     }
     if (done && !t->python)
         t->python_look_ns = UINT64_MAX; /* not known, as has been said */
-    else if (n > MAPS_MANY_BYTES)
-        t->python_look_ns += 64 * t->python_gap_ns;
 }
 
 void interpreter_look(struct session *s, struct target *t, uint64_t now)

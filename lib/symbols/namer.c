@@ -399,7 +399,7 @@ static void send_questions(struct namer *n)
 
 static const char *string_of(const struct namer *n, uint32_t number)
 {
-    return number ? intern_get(n->strings, n->numbers[number - 1]) : NULL;
+    return number && number <= n->n_numbers ? intern_get(n->strings, n->numbers[number - 1]) : NULL;
 }
 
 static int take_string(struct namer *n, const uint8_t *text, size_t bytes)
@@ -433,7 +433,7 @@ static bool is_sound(const struct namer *n, const struct namer_result *r, size_t
         bytes != sizeof(*r) + r->n_lines * sizeof(struct namer_line))
         return false;
     if (lines)
-        return r->rc > 0 ? r->n_lines == (uint32_t)r->rc : r->rc < 0 && !r->n_lines;
+        return !r->text && (r->rc > 0 ? r->n_lines == (uint32_t)r->rc : r->rc < 0 && !r->n_lines);
     return r->text && r->text <= n->n_numbers && !r->rc && !r->n_lines;
 }
 

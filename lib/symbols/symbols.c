@@ -233,6 +233,40 @@ static int name_lines(struct symbols *s, struct dwarf_frame *frames, size_t n,
     return (int)kept;
 }
 
+static bool is_alias(struct symbols *s, struct sources *src, const struct symbol *symbol,
+                     const char *name)
+{
+    struct symtab_hit hit;
+    for (int source = 0; name && source < SOURCE_TABLES_N; source++) {
+        const struct symtab *t = sources_table(src, (enum source)source, &s->shared);
+        if (t && symtab_find(t, symbol->vaddr, &hit) && symtab_has_name(t, &hit, name))
+            return true;
+    }
+    return false;
+}
+
+static const char *known_as(const struct dwarf_frame *frame)
+{
+    return frame->name.linkage ? frame->name.linkage : frame->name.plain;
+}
+
+/*
+ * gcc may inline a part of a function into what is left of it, under another of its names: glibc's
+ * write() then is __GI___libc_write() inlined in __libc_write(). That is one function, at the inner
+ * line. Under the same name it is recursion that was inlined.
+ */
+static size_t join_aliases(struct symbols *s, struct sources *src, const struct symbol *symbol,
+                           struct dwarf_frame *frames, size_t n)
+{
+    if (n < 2 || n > SYMBOL_LINES_MAX)
+        return n;
+    const char *inner = known_as(&frames[n - 2]), *outer = known_as(&frames[n - 1]);
+    if (!inner || !outer || !strcmp(inner, outer) || !is_alias(s, src, symbol, inner))
+        return n;
+    dwarf_frame_release(&frames[n - 1]);
+    return n - 1;
+}
+
 int symbols_lines(struct symbols *s, struct module *m, uint64_t vaddr,
                   struct symbol_line *ret_lines)
 {
@@ -244,6 +278,8 @@ int symbols_lines(struct symbols *s, struct module *m, uint64_t vaddr,
     prepare_debug_room(s);
     struct dwarf_file *dwarf = s->tables_only ? NULL : sources_dwarf(sources_of(s, m), &s->shared);
     size_t n = dwarf ? dwarf_frames(dwarf, vaddr, frames, SYMBOL_LINES_MAX + 1) : 0;
+    if (rc == 0)
+        n = join_aliases(s, sources_of(s, m), &symbol, frames, n);
     int named = n ? name_lines(s, frames, n, rc < 0 ? NULL : &symbol, ret_lines) : -ENODATA;
     for (size_t i = 0; i < n; i++)
         dwarf_frame_release(&frames[i]);

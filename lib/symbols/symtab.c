@@ -318,6 +318,22 @@ int symtab_name(const struct symtab *t, const struct symtab_hit *hit,
     return 0;
 }
 
+bool symtab_has_name(const struct symtab *t, const struct symtab_hit *hit, const char *name)
+{
+    for (size_t i = hit->first; i < hit->first + (size_t)hit->n && i < t->n; i++) {
+        struct candidate c = {
+            .name = read_string(t->m, t->names_off, t->names_bytes, t->items[i].name)};
+        if (!c.name)
+            continue;
+        cut_version(&c);
+        bool same = !strcmp(c.name, name);
+        free(c.name);
+        if (same)
+            return true;
+    }
+    return false;
+}
+
 char *symtab_name_of_index(struct module *m, const struct sections *s, const Elf64_Shdr *table,
                            uint64_t index)
 {

@@ -50,6 +50,9 @@ struct symtab_symbol {
 int symtab_name(const struct symtab *t, const struct symtab_hit *hit,
                 struct symtab_symbol *ret_symbol);
 
+/* Is this one of the names of a hit? */
+bool symtab_has_name(const struct symtab *t, const struct symtab_hit *hit, const char *name);
+
 /* The name at this place of a symbol table (.dynsym of a relocation section); owned by the caller
  * or NULL. */
 char *symtab_name_of_index(struct module *m, const struct sections *s, const Elf64_Shdr *table,

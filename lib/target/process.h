@@ -59,6 +59,14 @@ bool process_check_exec(struct process *p);
  */
 int process_map(struct process *p, struct modules *modules, uint64_t addr);
 
+/*
+ * The first executable mapping of a file that ends above addr, without a module, and not kept; its
+ * path is the caller's. 0, or -ENODATA. The other mappings cost next to nothing, but before
+ * Linux 6.11: there the whole of /proc/PID/maps is read, not more often than ten times a second.
+ */
+int process_next_code(struct process *p, struct modules *modules, uint64_t addr,
+                      struct mapping *ret);
+
 /* As process_map(), but keeps and allocates nothing: start, end, and whether plain anonymous
  * memory lies there. -ENODATA also where the kernel has no PROCMAP_QUERY. */
 int process_query_memory(const struct process *p, uint64_t addr, uint64_t *ret_start,

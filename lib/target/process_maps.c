@@ -23,16 +23,25 @@ struct procmap_query {
     uint64_t vma_name_addr, build_id_addr;
 };
 #define OX_PROCMAP_QUERY _IOWR('f', 17, struct procmap_query)
-enum { VMA_READABLE = 1, VMA_WRITABLE = 2, VMA_EXECUTABLE = 4, VMA_SHARED = 8 };
+enum {
+    VMA_READABLE = 1,
+    VMA_WRITABLE = 2,
+    VMA_EXECUTABLE = 4,
+    VMA_SHARED = 8,
+    COVERING_OR_NEXT = 0x10,
+    FILE_BACKED = 0x20
+};
 
 enum { MAPS_TEXT_MAX_BYTES = 64 << 20, VDSO_MAX_BYTES = 64 << 10 };
 
-static int query(const struct process *p, uint64_t addr, char *name, uint32_t name_bytes,
-                 struct procmap_query *q)
+/* flags: which mappings are asked for; 0: the one that covers addr. */
+static int query(const struct process *p, uint64_t addr, uint64_t flags, char *name,
+                 uint32_t name_bytes, struct procmap_query *q)
 {
     if (!p->maps_query)
         return -ENOSYS;
     *q = (struct procmap_query){.size = sizeof(*q),
+                                .query_flags = flags,
                                 .query_addr = addr,
                                 .vma_name_addr = (uintptr_t)name,
                                 .vma_name_size = name_bytes};
@@ -59,7 +68,7 @@ static int known_region(const struct process *p, uint64_t addr, struct memory_re
 int process_query_region(const struct process *p, uint64_t addr, struct memory_region *ret)
 {
     struct procmap_query q;
-    int rc = query(p, addr, NULL, 0, &q);
+    int rc = query(p, addr, 0, NULL, 0, &q);
     if (rc == -ENOSYS)
         return known_region(p, addr, ret);
     if (rc < 0)
@@ -173,15 +182,17 @@ static struct module *module_of(const struct process *p, struct modules *modules
     return m ? m : new_module(p, modules, map, vdso);
 }
 
-static int map_one(struct process *p, struct modules *modules, uint64_t addr)
+/* The mapping that is found, without its module; its path is the caller's. */
+static int query_mapping(const struct process *p, uint64_t addr, uint64_t flags,
+                         struct mapping *ret)
 {
     char name[4096];
     struct procmap_query q;
-    int rc = query(p, addr, name, sizeof(name), &q);
+    int rc = query(p, addr, flags, name, sizeof(name), &q);
     if (rc < 0)
         return rc;
     name[sizeof(name) - 1] = '\0';
-    struct mapping map = {
+    *ret = (struct mapping){
         .start = q.vma_start,
         .end = q.vma_end,
         .off = q.vma_offset,
@@ -191,6 +202,15 @@ static int map_one(struct process *p, struct modules *modules, uint64_t addr)
         .shared = (q.vma_flags & VMA_SHARED) != 0,
         .path = q.vma_name_size ? mem_strdup(name) : NULL,
     };
+    return 0;
+}
+
+static int map_one(struct process *p, struct modules *modules, uint64_t addr)
+{
+    struct mapping map;
+    int rc = query_mapping(p, addr, 0, &map);
+    if (rc < 0)
+        return rc;
     map.module = module_of(p, modules, &map);
     mappings_put(&p->maps, &map);
     return 0;
@@ -231,12 +251,35 @@ static void map_all(struct process *p, struct modules *modules)
     p->maps_read_ns = clock_now_ns();
 }
 
+static void map_all_again(struct process *p, struct modules *modules)
+{
+    if (clock_now_ns() - p->maps_read_ns >= OX_NS_PER_S / 10)
+        map_all(p, modules);
+}
+
+int process_next_code(struct process *p, struct modules *modules, uint64_t addr,
+                      struct mapping *ret)
+{
+    if (p->maps_query)
+        return query_mapping(p, addr, COVERING_OR_NEXT | FILE_BACKED | VMA_EXECUTABLE, ret);
+    map_all_again(p, modules);
+    for (size_t i = 0; i < p->maps.n; i++) {
+        const struct mapping *m = &p->maps.items[i];
+        if (m->end <= addr || !m->ino || !(m->prot & PROT_EXEC))
+            continue;
+        *ret = *m;
+        ret->module = NULL;
+        ret->path = m->path ? mem_strdup(m->path) : NULL;
+        return 0;
+    }
+    return -ENODATA;
+}
+
 int process_map(struct process *p, struct modules *modules, uint64_t addr)
 {
     if (p->maps_query)
         return map_one(p, modules, addr);
-    if (clock_now_ns() - p->maps_read_ns >= OX_NS_PER_S / 10)
-        map_all(p, modules);
+    map_all_again(p, modules);
     return mappings_find(&p->maps, addr) ? 0 : -ENODATA;
 }
 
@@ -245,7 +288,7 @@ bool process_check_mappings(struct process *p)
     for (size_t i = 0; p->maps_query && i < p->maps.n; i++) {
         const struct mapping *m = &p->maps.items[i];
         struct procmap_query q;
-        int rc = query(p, m->start, NULL, 0, &q);
+        int rc = query(p, m->start, 0, NULL, 0, &q);
         if (rc == 0 && q.vma_start == m->start && q.vma_end == m->end && q.inode == m->ino &&
             q.vma_offset == m->off && prot_of(q.vma_flags) == m->prot)
             continue;

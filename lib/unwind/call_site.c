@@ -18,7 +18,7 @@ enum call_site call_site_before(struct pages *p, struct module *m, uint64_t vadd
                                 uint64_t *ret_target)
 {
     int32_t distance;
-    uint8_t code[LONGEST];
+    uint8_t code[LONGEST + 1] = {0}; /* modrm_bytes() looks one byte ahead for a SIB */
     const uint8_t *end = code + LONGEST;
     if (vaddr < LONGEST || pages_read_vaddr(p, m, code, LONGEST, vaddr - LONGEST) < 0)
         return CALL_NONE;

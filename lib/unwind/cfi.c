@@ -146,6 +146,7 @@ static int fde_read(struct cfi *c, struct module *m, struct section *s, uint64_t
     struct cfi_fde fde = {0};
     if (!entry_read(c, m, s, at, &c->fde_bytes, &e) || e.is_cie)
         return -EBADMSG;
+    c->spent += e.body.end - e.body.at;
     fde.cie = cie_get(c, m, s, e.cie);
     if (!fde.cie || !cfi_fde_range(&e, fde.cie, &fde.start, &fde.end))
         return -EBADMSG;
@@ -153,7 +154,6 @@ static int fde_read(struct cfi *c, struct module *m, struct section *s, uint64_t
         return -ENODATA;
     if (!cfi_fde_program(&e, fde.cie))
         return -EBADMSG;
-    c->spent += e.body.end - e.body.at;
     fde.program = e.body;
     fde.signal_frame = fde.cie->signal_frame;
     *ret_fde = fde;

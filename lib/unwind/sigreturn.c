@@ -18,6 +18,11 @@ bool sigreturn_at(struct pages *pages, struct module *m, uint64_t vaddr)
            !memcmp(found, code, sizeof(code));
 }
 
+uint64_t sigreturn_last_word(uint64_t sp)
+{
+    return sp + GREGS_OFF + (DWREG_N - 1) * sizeof(uint64_t);
+}
+
 bool sigreturn_regs(const struct snapshot *snap, uint64_t sp, struct regs *ret_regs)
 {
     static const uint8_t order[DWREG_N] = {

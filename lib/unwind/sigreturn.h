@@ -17,5 +17,7 @@ bool sigreturn_at(struct pages *pages, struct module *m, uint64_t vaddr);
 /* The interrupted code's registers: all of them, from what lies at the trampoline's RSP. False
  * where the copy of the stack does not have it. */
 bool sigreturn_regs(const struct snapshot *snap, uint64_t sp, struct regs *ret_regs);
+/* The address of the highest word that this takes. */
+uint64_t sigreturn_last_word(uint64_t sp);
 
 #endif

@@ -307,10 +307,10 @@ static bool step_row(struct walk *w, const struct row *row, enum frame_how how)
 {
     if (row->cfa_reg == DWREG_RBP)
         teach_rbp(w);
-    if (!knows(w, row->cfa_reg) && !(recall_rbp(w) && knows(w, row->cfa_reg)))
-        return end_with(w, STACK_NO_REG);
     if (row_where(row, ROW_RA) == ROW_LOST)
         return end_with(w, STACK_COMPLETE);
+    if (!knows(w, row->cfa_reg) && (row->cfa_reg != DWREG_RBP || !recall_rbp(w)))
+        return end_with(w, STACK_NO_REG);
     struct regs caller = w->regs;
     uint64_t cfa = w->regs.value[row->cfa_reg] + (uint64_t)(int64_t)row->cfa_offset;
     uint64_t ra_addr = cfa + (uint64_t)(row->saved[ROW_RA] * INT64_C(8));
@@ -397,7 +397,7 @@ static bool step_sigreturn(struct walk *w)
 {
     struct regs interrupted;
     if (!sigreturn_regs(w->snap, sp_of(w), &interrupted))
-        return end_no_word(w, sp_of(w), STACK_BAD);
+        return end_no_word(w, sigreturn_last_word(sp_of(w)), STACK_BAD);
     return step_signal(w, &interrupted);
 }
 

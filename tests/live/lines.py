@@ -190,8 +190,17 @@ def same_name(one, other, demangled):
     return bare(demangled(one)) == bare(demangled(other))
 
 
+def joined(chain, aliases):
+    """A function that was inlined in itself under another of its names is one, at the inner line."""
+    if len(chain) > 1 and chain[-2][0] != chain[-1][0] and \
+            aliases[chain[-2][0]] & aliases[chain[-1][0]]:
+        return chain[:-1]
+    return chain
+
+
 def classify(mine, their, aliases, demangled):
     """'' where both say the same, else the class of the difference"""
+    their = joined(their, aliases)
     if not mine:
         # the line of what fills the gaps between functions is nobody's
         return "" if their[0][0] == "??" else "we know nothing"

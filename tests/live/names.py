@@ -2,6 +2,7 @@
 """Names that mean something to a terminal or to a format come out as plain text."""
 import os
 import shutil
+import subprocess
 import unicodedata
 
 import harness
@@ -77,6 +78,19 @@ class Names(harness.Case):
     def test_dump(self):
         out = self.run_oxprof("dump", "-p", self.target.pid)
         self.assertRegex(out, r"we;ird")
+
+
+class Aliases(harness.Case):
+    def test_one_function_has_one_name(self):
+        """glibc's debug information has read() inlined in itself, under another of its names."""
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as cat:
+            harness.wait_until(lambda: harness.read_proc(f"/proc/{cat.pid}/syscall").startswith("0 "),
+                               "cat that reads")
+            result = harness.oxprof("dump", "-p", cat.pid)
+            cat.stdin.close()
+        self.assertEqual(result.code, 0, result.err)
+        stack = [line.split()[0] for line in result.out.splitlines() if line.startswith("    ")]
+        self.assertEqual((stack[0], "read" in stack[1:]), ("read", False), result.out)
 
 
 if __name__ == "__main__":

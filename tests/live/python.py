@@ -8,6 +8,7 @@ import functools
 import glob
 import os
 import re
+import shutil
 import subprocess
 
 import harness
@@ -16,6 +17,7 @@ from harness import Process, oxprof, parse_folded
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCRIPTS = os.path.join(HERE, "../targets")
 DEBIAN = "/usr/bin/python3"
+SAYS = "import sys; print('%d.%d' % sys.version_info[:2] + getattr(sys, 'abiflags', ''), sys.executable)"
 SAMPLES = 3000
 ROOT_ROWS = r"^(<module> \(.*python_shares\.py:|(Thread\.)?_bootstrap \()"
 ROOTS = re.compile(r"^(<module>|Thread\._bootstrap|_bootstrap) \(")
@@ -26,15 +28,16 @@ FRAME = re.compile(r"^(?P<name>.*) \((?P<file>.*):(?P<line>\d+)\)$")
 def interpreters():
     """version -> program; the first that is found of each."""
     found = {}
-    paths = [DEBIAN] + [f"/usr/local/bin/python3.{minor}" for minor in range(8, 15)]
-    paths += sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/3.*/bin/python3")))
-    paths += filter(None, os.environ.get("OXPROF_PYTHONS", "").split(":"))
+    paths = [DEBIAN] + [shutil.which(f"python3.{minor}") or "" for minor in range(8, 15)]
+    paths += os.environ.get("OXPROF_PYTHONS", "").split(":")
+    if pyenv := shutil.which("pyenv"):
+        root = subprocess.run([pyenv, "root"], capture_output=True, text=True).stdout.strip()
+        paths += sorted(glob.glob(os.path.join(root, "versions/3.*/bin/python3")))
     for path in filter(os.path.exists, paths):
-        version = subprocess.run([path, "-c", "import sys; print('%d.%d' % sys.version_info[:2] +"
-                                  " getattr(sys, 'abiflags', ''))"],
-                                 capture_output=True, text=True).stdout.strip()
-        if version and (8 <= int(re.sub(r"\D", "", version[2:])) <= 14):
-            found.setdefault(version if path != DEBIAN else "Debian's " + version, path)
+        says = subprocess.run([path, "-c", SAYS], capture_output=True, text=True).stdout.split()
+        # the program itself: what is found on PATH may be a script that looks for it
+        if says and 8 <= int(re.sub(r"\D", "", says[0][2:])) <= 14:
+            found.setdefault(says[0] if path != DEBIAN else "Debian's " + says[0], says[1])
     return found
 
 
@@ -145,7 +148,12 @@ class Python(harness.Case):
             report = self.sample("-p", target.pid, "-r", 1000, "--samples", SAMPLES, "-d", "30s",
                                  "--python", "--mode", "cpu")
             true = target.finish()
-        self.assertEqual({row.kind for row in report.rows}, {"python"}, report.text)
+        kinds = collections.Counter()
+        for row in report.rows:
+            kinds[row.kind] += row.self
+        # a stack whose Python part could not be read says so, and is counted as torn
+        self.assertLessEqual(kinds.pop("unknown", 0), self.torn(report), report.text)
+        self.assertEqual(set(kinds), {"python"}, report.text)
         self.assert_share(report.self_of(r"^share_zlib \("), report.cpu, true["zlib"], "zlib")
         self.assert_share(report.total_of(r"^key_of \(") + report.self_of(r"^share_sort \("),
                           report.cpu, true["sort"], "share_sort and key_of")
@@ -161,8 +169,8 @@ class Python(harness.Case):
         self.assertGreater(report.total_of(r"^_PyEval_EvalFrameDefault \("), 0.9 * report.cpu)
 
     def check_names(self, stacks):
-        """(samples, complete ones); fails on a callee that its caller does not know."""
-        samples = complete = 0
+        """Samples, complete ones, and those in which a caller does not know its callee."""
+        samples = complete = wrong = 0
         for frames, hits in stacks:
             samples += hits
             complete += hits if ROOTS.match(frames[0]) else 0
@@ -170,21 +178,26 @@ class Python(harness.Case):
             chain = [re.search(r"f(\d)_f(\d|main|0main)?", name.replace("f0_main", "f0_f0"))
                      for name in names]
             chain = [(m.group(1), m.group(2)) for m in chain if m]
-            for caller, callee in zip(chain, chain[1:]):
-                if caller != callee:  # a function's own generator, or key
-                    self.assertEqual(callee[1], caller[0], f"{hits} times: {names}")
-        return samples, complete
+            # the same twice: a function's own generator, or key
+            if any(caller != callee and callee[1] != caller[0]
+                   for caller, callee in zip(chain, chain[1:])):
+                print(f"  wrong, {hits} times: {names}", flush=True)
+                wrong += hits
+        return samples, complete, wrong
 
     @each_version
     def test_names(self, python):
-        """No name is wrong, no frame missing: the names say who may call whom."""
+        """Names are right, and no frame is missing: the names say who may call whom. Of functions that are
+        made anew a thousand times a second one may be taken for what lay there before (HACKING.md,
+        Known gaps): one sample in 2,000 at most."""
         with self.run_script(python, "python_names") as target:
             result = oxprof("-p", target.pid, "-r", 1000, "--samples", plenty(python, 2 * SAMPLES),
                             "-d", "30s", "--python", "-f", "folded")
             target.finish()
         self.assertEqual(result.code, 0, result.err)
-        samples, complete = self.check_names(parse_folded(result.out))
-        print(f"  {samples} samples, {complete} complete", flush=True)
+        samples, complete, wrong = self.check_names(parse_folded(result.out))
+        print(f"  {samples} samples, {complete} complete, {wrong} wrong", flush=True)
+        self.assertLessEqual(wrong, 1 + samples / 2000)
         # code that is met for the first time, and read late on busy CPUs, is not trusted
         self.assertGreaterEqual(complete, 0.98 * samples - 1)
 

@@ -98,7 +98,7 @@ class Gate(harness.Case):
                 headers = self.page.ask(method, path).headers
                 self.assertIn("default-src 'none'; script-src 'self'",
                               headers["Content-Security-Policy"], path)
-                self.assertEqual(headers["Referrer-Policy"], "no-referrer")
+                self.assertEqual(headers["Referrer-Policy"], "same-origin")
                 self.assertEqual(headers["X-Content-Type-Options"], "nosniff")
                 self.assertEqual(headers["Cache-Control"], "no-store")
 
@@ -110,6 +110,7 @@ class Gate(harness.Case):
             self.assertEqual(answer.status, 400, interval)
             self.assertTrue(json.loads(answer.body)["error"], interval)
         for query in ("re_filter=(", "re_filter=a{100}", "re_filter=((a{9}){9}){9}",
+                      "re_filter=(a){0,32767}", "re_filter=" + "(" * 30 + "a" + "%2B)" * 30,
                       "re_filter=(a)%5C1", "re_filter=" + "a" * 201, "max_records=0",
                       "max_records=x", "max_records=-1", "thread=x", "sort=x", "from=1e9"):
             answer = self.page.ask("GET", f"/api/functions?{query}")

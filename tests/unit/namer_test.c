@@ -371,7 +371,7 @@ Test(namer, reaped_by_another_it_is_known_how_it_ended)
 
 /* --- what it is not trusted with */
 
-enum { ENDLESS = 12 };
+enum { ENDLESS = 13 };
 static int hostile_kind;
 
 static void send_frame(int fd, uint32_t frame, uint32_t bytes, const void *data, size_t data_bytes)
@@ -434,6 +434,9 @@ static void serve_nonsense(int fd)
         break;
     case 11:
         result.rc = result.n_lines = 0;
+        break;
+    case 12: /* beside the lines, a text far out of all numbers */
+        result.text = UINT32_MAX;
         break;
     case ENDLESS:
         for (;;)
