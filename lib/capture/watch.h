@@ -6,11 +6,13 @@
 #include "target/threads.h"
 
 struct perf_ring;
+struct perf_queue;
 
 /* The time of a thread that no hit stands for yet; less than 0 where hits came first. */
 struct open_time {
-    struct proc_run run; /* as of when it was brought up to date */
-    int64_t wall_ns;     /* of all ticks; of that: */
+    struct proc_run run; /* as of when it was brought up to date: */
+    uint64_t at_ns;
+    int64_t wall_ns; /* all; of that: */
     int64_t cpu_ns, ready_ns;
 };
 
@@ -35,17 +37,18 @@ struct watch {
     uint32_t profile_thread;
     int64_t syscall; /* that it was in; -1 none */
 
-    size_t copy_bytes;      /* how much of the stack to copy */
-    struct copy_plan plan;  /* what else, in the same moment */
-    uint32_t plan_misses;   /* how often in a row there was nothing to plan */
-    char python_name[64];   /* what Python's threading calls it; "" nothing */
-    pid_t ns_tid;           /* its number as it sees itself; 0 not asked for yet */
-    uint64_t cpu;           /* where it ran when it was last interrupted */
-    uint64_t run_released;  /* see stopper_release_run(); 0 not known */
-    bool teach;             /* to be stopped even if it sleeps: its registers are wanted */
-    bool fell_asleep;       /* when it was to be stopped: to be captured where it sleeps */
-    struct perf_ring *perf; /* owned; NULL: the kernel does not sample it */
-    uint64_t perf_full;     /* the tick that last found no room left in it; 0 never */
+    size_t copy_bytes;             /* how much of the stack to copy */
+    struct copy_plan plan;         /* what else, in the same moment */
+    uint32_t plan_misses;          /* how often in a row there was nothing to plan */
+    char python_name[64];          /* what Python's threading calls it; "" nothing */
+    pid_t ns_tid;                  /* its number as it sees itself; 0 not asked for yet */
+    uint64_t cpu;                  /* where it ran when it was last interrupted */
+    uint64_t run_released;         /* see stopper_release_run(); 0 not known */
+    bool teach;                    /* to be stopped even if it sleeps: its registers are wanted */
+    bool fell_asleep;              /* when it was to be stopped: to be captured where it sleeps */
+    struct perf_ring *perf;        /* owned; NULL: the kernel does not sample it */
+    struct perf_queue *perf_queue; /* owned, with perf: samples whose time has not come */
+    uint64_t perf_full;            /* the tick that last found no room left in it; 0 never */
     size_t perf_dump_bytes;
     uint64_t perf_retry; /* the tick from which on its ring may be tried again */
     struct open_time open;

@@ -9,13 +9,20 @@
 #include "session/state.h"
 
 /*
- * Threads that the kernel samples. Each of its samples stands for an interval of the thread's
- * running time; how long it ran, and waited for a CPU, schedstat says to the nanosecond; the rest
- * of the ticks it slept. What is less than a tick stays open until more comes.
+ * Threads that the kernel samples. How long one ran, and waited for a CPU, schedstat says to the
+ * nanosecond; the rest of the time it slept. The kernel's samples say where it ran: each is told
+ * when schedstat has an interval of running time for it. What is less than an interval stays open
+ * until more comes, so that the three add up to the wall clock.
  *
- * Example, ticks of 1 ms: in ten of them a thread ran 3.2 ms and waited 0.9 ms for a CPU. Three
+ * Example, intervals of 1 ms: in ten of them a thread ran 3.2 ms and waited 0.9 ms for a CPU. Three
  * samples came: three hits on CPU. Of the 7 ms that are open 0.2 belong to the next sample, 0.9
  * are no tick yet: five hits where it sleeps, and 1.9 ms stay open.
+ *
+ * Samples and schedstat go by different clocks. Perf's counts some of each switch from thread to
+ * thread as running, which schedstat does not: 6 us on Linux 6.18 in a virtual machine, 1 % of a
+ * thread that is preempted 1,000 times a second. And schedstat is late by up to a timer tick for a
+ * thread that runs. So samples wait in a queue for their time; more than that lateness explains are
+ * too many, and the oldest is dropped: its time has been told by another.
  */
 enum {
     RECORDS_PER_DRAIN = 4096,
@@ -24,11 +31,21 @@ enum {
     RINGS_AT_ONCE = 16,
     RAN_PART = 16,    /* of an interval, since its last look */
     FDS_PER_RING = 8, /* one of so many descriptors may be a ring's */
-    ROOMY_RINGS = 32, /* so many hold ROOMY_DUMPS samples, more of them only DUMPS */
-    ROOMY_DUMPS = 16, /* a power of two */
-    DUMPS = 4,        /* a power of two */
     RETRY_S = 1,
+    QUEUE_MORE = 4,                  /* beyond those of TOLD_LATE_NS */
     TOLD_LATE_NS = 50 * 1000 * 1000, /* schedstat counts at the system's tick, and at switches */
+};
+
+/* A sample that waits for its time. */
+struct perf_hit {
+    uint32_t tally;
+    bool truncated;
+    enum loss lost; /* LOSS_N: it has a stack */
+};
+
+struct perf_queue {
+    size_t first, n, cap; /* first: the oldest */
+    struct perf_hit items[];
 };
 
 static void lose(struct session *s, enum loss why, uint64_t ticks)
@@ -41,12 +58,33 @@ bool perfticks_wanted(const struct session *s, const struct target *t)
     return s->opt.capture == CAPTURE_PERF && (!t->python || s->opt.view == VIEW_NATIVE);
 }
 
-static size_t ring_bytes(const struct session *s, size_t dump_bytes)
+/* How many samples a ring holds: the first ones are the larger. Powers of two. */
+static size_t ring_dumps(const struct session *s)
 {
-    size_t bytes = 4096, dumps = s->n_rings < ROOMY_RINGS ? ROOMY_DUMPS : DUMPS;
-    while (bytes < dump_bytes)
+    enum { FEW = 8, SOME = 32 };
+    return s->n_rings < FEW ? 64 : s->n_rings < SOME ? 16 : 4;
+}
+
+/* Where memory may not be locked for a ring, a smaller one may do. */
+static int open_some(struct session *s, struct watch *w, struct perf_ring *ring)
+{
+    uint64_t first_ns = clock_random_next(&s->random) % s->opt.interval_ns + 1;
+    size_t bytes = 4096, dumps = ring_dumps(s);
+    int rc = -EPERM;
+    while (bytes < w->perf_dump_bytes)
         bytes *= 2;
-    return bytes * dumps;
+    for (; rc == -EPERM && dumps > 1; dumps /= 4)
+        rc = perf_open(ring, w->thread->tid, s->opt.interval_ns, first_ns, w->perf_dump_bytes,
+                       bytes * dumps);
+    return rc;
+}
+
+static struct perf_queue *queue_new(const struct session *s)
+{
+    size_t cap = QUEUE_MORE + TOLD_LATE_NS / s->opt.interval_ns;
+    struct perf_queue *q = mem_alloc(sizeof(*q) + cap * sizeof(*q->items));
+    *q = (struct perf_queue){.cap = cap};
+    return q;
 }
 
 static bool open_ring(struct session *s, struct watch *w)
@@ -56,13 +94,12 @@ static bool open_ring(struct session *s, struct watch *w)
     if (!w->perf_dump_bytes)
         w->perf_dump_bytes = PERF_DUMP_FIRST_BYTES;
     struct perf_ring *ring = mem_alloc(sizeof(*ring));
-    uint64_t first_ns = clock_random_next(&s->random) % s->opt.interval_ns + 1;
-    int rc = perf_open(ring, w->thread->tid, s->opt.interval_ns, first_ns, w->perf_dump_bytes,
-                       ring_bytes(s, w->perf_dump_bytes));
-    if (rc < 0) {
+    if (open_some(s, w, ring) < 0) {
         free(ring);
         return false;
     }
+    if (!w->perf_queue)
+        w->perf_queue = queue_new(s);
     w->perf = ring;
     s->n_rings++;
     return true;
@@ -72,7 +109,9 @@ static void close_ring(struct session *s, struct watch *w)
 {
     perf_close(w->perf);
     free(w->perf);
+    free(w->perf_queue);
     w->perf = NULL;
+    w->perf_queue = NULL;
     s->n_rings--;
 }
 
@@ -101,6 +140,48 @@ static void close_ticks(const struct session *s, struct watch *w, int64_t *part,
         *part -= ns;
 }
 
+static void tell_oldest(struct session *s, struct watch *w)
+{
+    struct perf_queue *q = w->perf_queue;
+    const struct perf_hit *hit = &q->items[q->first];
+    q->first = (q->first + 1) % q->cap;
+    q->n--;
+    if (hit->lost != LOSS_N)
+        lose(s, hit->lost, 1);
+    else
+        count(s, w, hit->tally, hit->truncated, 1);
+    close_ticks(s, w, &w->open.cpu_ns, 1);
+}
+
+/* Those that schedstat has the time for. The next one may come before its interval is full, as the
+ * first of a thread does: threads that end sooner than that are then met as often as they should.
+ */
+static void tell_due(struct session *s, struct watch *w)
+{
+    while (w->perf_queue->n && w->open.cpu_ns >= 0)
+        tell_oldest(s, w);
+}
+
+/* At the end schedstat may still be behind: the wall clock is not. */
+static void tell_rest(struct session *s, struct watch *w)
+{
+    int64_t least = (int64_t)s->opt.interval_ns;
+    while (w->perf_queue->n &&
+           w->open.wall_ns - (w->open.ready_ns > 0 ? w->open.ready_ns : 0) >= least)
+        tell_oldest(s, w);
+}
+
+static void enqueue(struct session *s, struct watch *w, const struct perf_hit *hit)
+{
+    struct perf_queue *q = w->perf_queue;
+    if (q->n == q->cap) {
+        q->first = (q->first + 1) % q->cap;
+        q->n--;
+    }
+    q->items[(q->first + q->n++) % q->cap] = *hit;
+    tell_due(s, w);
+}
+
 static void want_more(struct watch *w, const struct snapshot *snap, uint64_t more)
 {
     uint64_t want = snap->stack_bytes + more + snap->stack_bytes / 2;
@@ -121,7 +202,9 @@ static void take_sample(struct session *s, struct target *t, struct watch *w, st
     if (!w->asleep)
         w->syscall = -1;
     s->perf_samples++;
-    count(s, w, tally, s->stack->end != STACK_COMPLETE, 1);
+    enqueue(s, w,
+            &(struct perf_hit){
+                .tally = tally, .truncated = s->stack->end != STACK_COMPLETE, .lost = LOSS_N});
 }
 
 static void take_record(struct session *s, struct target *t, struct watch *w,
@@ -133,19 +216,18 @@ static void take_record(struct session *s, struct target *t, struct watch *w,
         if (t && ours && t->exec_checked_ns)
             take_sample(s, t, w, &record->snapshot);
         else
-            lose(s, LOSS_UNSEEN, 1);
+            enqueue(s, w, &(struct perf_hit){.lost = LOSS_UNSEEN});
         break;
     case PERF_NO_REGS:
-        lose(s, LOSS_UNREADABLE, 1);
+        enqueue(s, w, &(struct perf_hit){.lost = LOSS_UNREADABLE});
         break;
     case PERF_EXECED: /* what follows is of the new program, which the next tick looks for */
         if (t)
             t->exec_checked_ns = 0;
-        return;
-    default: /* PERF_LOST: it ran meanwhile, so close_running_time() has told of it already */
-        return;
+        break;
+    default: /* PERF_LOST: close_running_time() sees the time */
+        break;
     }
-    close_ticks(s, w, &w->open.cpu_ns, 1);
 }
 
 static void drain(struct session *s, struct target *t, struct watch *w)
@@ -160,21 +242,24 @@ static void drain(struct session *s, struct target *t, struct watch *w)
     }
 }
 
-/* Of the running time within so many ticks: 0 where it can't be. After an exec by another thread
- * the counters are that thread's. */
-static int64_t grown(const struct session *s, uint64_t before_ns, uint64_t now_ns, uint64_t ticks)
+/* After an exec by another thread the counters are that thread's: running time that can't be is
+ * none. */
+static int64_t grown(const struct session *s, uint64_t before_ns, uint64_t now_ns,
+                     uint64_t elapsed_ns)
 {
-    uint64_t most = (ticks + 2) * s->opt.interval_ns + TOLD_LATE_NS;
+    uint64_t most = elapsed_ns + s->opt.interval_ns + TOLD_LATE_NS;
     return now_ns > before_ns && now_ns - before_ns <= most ? (int64_t)(now_ns - before_ns) : 0;
 }
 
-/* The time up to `run`, and `ticks` of the clock. */
-static void advance(const struct session *s, struct watch *w, const struct proc_run *run,
-                    uint64_t ticks)
+/* The time up to now, where schedstat says `run`. */
+static void advance(struct session *s, struct watch *w, const struct proc_run *run)
 {
     struct open_time *o = &w->open;
-    o->wall_ns += (int64_t)(ticks * s->opt.interval_ns);
-    o->cpu_ns += grown(s, o->run.run_ns, run->run_ns, ticks);
+    uint64_t now = s->finished ? s->ended_ns : clock_now_ns();
+    uint64_t elapsed = now > o->at_ns ? now - o->at_ns : 0;
+    o->at_ns += elapsed;
+    o->wall_ns += (int64_t)elapsed;
+    o->cpu_ns += grown(s, o->run.run_ns, run->run_ns, elapsed);
     if (run->delay_ns > o->run.delay_ns)
         o->ready_ns += (int64_t)(run->delay_ns - o->run.delay_ns);
     /* A wait is told of when it ends, and may have begun before us. */
@@ -182,6 +267,7 @@ static void advance(const struct session *s, struct watch *w, const struct proc_
     if (o->ready_ns > most)
         o->ready_ns = most > 0 ? most : 0;
     o->run = *run;
+    tell_due(s, w);
 }
 
 static uint64_t whole_ticks(const struct session *s, int64_t ns)
@@ -266,8 +352,10 @@ bool perfticks_have(struct session *s, struct target *t, struct watch *w,
         return false;
     }
     /* What it ran before it had a ring */
-    w->open = (struct open_time){.run = *run};
-    uint64_t ran = whole_ticks(s, grown(s, w->run.run_ns, run->run_ns, s->tick - w->tick));
+    uint64_t before_ns = (s->tick - w->tick) * s->opt.interval_ns;
+    w->open =
+        (struct open_time){.run = *run, .at_ns = clock_now_ns(), .wall_ns = (int64_t)before_ns};
+    uint64_t ran = whole_ticks(s, grown(s, w->run.run_ns, run->run_ns, before_ns));
     lose(s, LOSS_UNSEEN, ran);
     close_ticks(s, w, NULL, ran);
     return true;
@@ -292,7 +380,7 @@ static void found_asleep(struct session *s, struct target *t, struct watch *w, u
     w->syscall = syscall;
     w->idle_ticks = 0;
     w->next_look = s->tick + 1;
-    advance(s, w, &w->run, 0);
+    advance(s, w, &w->run);
     drain(s, t, w);
     close_running_time(s, w);
     uint64_t ticks = ticks_asleep(s, w), elsewhere = 0;
@@ -320,7 +408,7 @@ int perfticks_look(struct session *s, struct target *t, struct watch *w, const s
     uint32_t tally;
     w->run = *run;
     w->tick = s->tick;
-    advance(s, w, run, ticks);
+    advance(s, w, run);
     if (w->asleep && !ran) {
         keep_asleep(s, t, w, ticks);
         return 0;
@@ -340,26 +428,32 @@ int perfticks_look(struct session *s, struct target *t, struct watch *w, const s
     return rc == -ESRCH || rc == -ENODATA ? rc : 0;
 }
 
+/* Nobody can say any more where it was. */
+static void lose_open(struct session *s, struct watch *w)
+{
+    uint64_t open = whole_ticks(s, w->open.wall_ns);
+    lose(s, LOSS_UNSEEN, open);
+    close_ticks(s, w, NULL, open);
+}
+
 void perfticks_settle(struct session *s, struct target *t, struct watch *w)
 {
     struct proc_run run;
-    uint64_t ticks = s->tick - w->tick;
     if (w->exited || thread_run(w->threads, w->process, w->thread, &run) < 0)
         return;
     bool slept = w->asleep && run.switches_in == w->run.switches_in;
     w->run = run;
     w->tick = s->tick;
-    advance(s, w, &run, ticks);
+    advance(s, w, &run);
     drain(s, t, w);
     close_running_time(s, w);
-    uint64_t open = ticks_asleep(s, w);
-    if (slept) {
-        hit_asleep(s, w, open);
-        return;
-    }
-    w->asleep = false;
-    lose(s, LOSS_UNSEEN, open);
-    close_ticks(s, w, NULL, open);
+    if (slept)
+        hit_asleep(s, w, ticks_asleep(s, w));
+    w->asleep = slept;
+    if (!s->finished || slept)
+        return; /* what is open stays so */
+    tell_rest(s, w);
+    lose_open(s, w);
 }
 
 void perfticks_owe(const struct session *s, struct watch *w, uint64_t ticks)
@@ -371,10 +465,11 @@ void perfticks_close(struct session *s, struct target *t, struct watch *w)
 {
     if (!w->perf)
         return;
-    if (t)
+    if (t) {
         drain(s, t, w);
-    uint64_t open = whole_ticks(s, w->open.wall_ns);
-    lose(s, LOSS_UNSEEN, open);
+        tell_rest(s, w);
+    }
+    lose_open(s, w);
     w->open = (struct open_time){0};
     close_ring(s, w);
 }
@@ -382,12 +477,18 @@ void perfticks_close(struct session *s, struct target *t, struct watch *w)
 void perfticks_resume(struct session *s, struct watch *w)
 {
     struct perf_record record;
+    if (w->perf && w->perf->interval_ns != s->opt.interval_ns) {
+        w->open = (struct open_time){0};
+        perfticks_close(s, NULL, w);
+    }
     if (!w->perf)
         return;
     for (int i = 0; i < RECORDS_PER_DRAIN; i++)
         if (perf_next(w->perf, s->buf, &record) == PERF_NOTHING)
             break;
-    w->open = (struct open_time){0};
+    lose_open(s, w);
+    w->perf_queue->n = 0;
+    w->open = (struct open_time){.at_ns = clock_now_ns()};
     if (thread_run(w->threads, w->process, w->thread, &w->open.run) == 0)
         w->run = w->open.run;
     w->asleep = false;

@@ -388,6 +388,7 @@ void session_finish(struct session *s)
     if (s->finished)
         return;
     s->sampled_ns = status_sampled_ns(s);
+    s->ended_ns = clock_now_ns();
     s->finished = true;
     session_end_stops(s, DRAIN_NS);
     stopper_calm(&s->stopper);

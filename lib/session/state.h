@@ -100,6 +100,7 @@ struct session {
     uint64_t tick;     /* the last one that was made */
     uint64_t due_ns;   /* when the next one is due */
     uint64_t start_tick, sampled_ns, resumed_ns;
+    uint64_t ended_ns;  /* where `finished`: when it was */
     uint64_t ticked_ns; /* the last tick's time; 0: none since a pause or reset */
     struct {
         uint64_t n;
