@@ -81,7 +81,8 @@ struct face {
      * message. */
     int (*begin)(void *arg);
     void (*attach)(void *arg, struct session *s);
-    /* At each turn with no stop under way. True: whoever looks wants to end. */
+    /* At each turn with no stop under way, and after a while without one. True: whoever looks wants
+     * to end. */
     bool (*turn)(void *arg);
     void (*end)(void *arg);
     bool owns_terminal; /* messages wait until its end */

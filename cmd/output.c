@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,12 +133,26 @@ static int write_view(void *data, FILE *out)
     return report_find(output_format(v->opt))(&v->profile, &v->opt->report, out);
 }
 
+/* What the format has no room for is no fault of the file's. */
+static int check_room(const struct options *opt, const struct profile *p, struct error *err)
+{
+    uint64_t samples = profile_samples(p, PROFILE_CPU) + profile_samples(p, PROFILE_WAIT);
+    if (report_find(output_format(opt)) != report_perf || samples <= REPORT_PERF_EVENTS_MAX)
+        return 0;
+    return error_set(err, -EFBIG,
+                     "-f perf has an event for each sample, and %" PRIu64
+                     " are too many: at most %d; -f folded has their sums",
+                     samples, REPORT_PERF_EVENTS_MAX);
+}
+
 int output_report(const struct options *opt, const struct profile *p, FILE *fallback,
                   struct error *err)
 {
     struct view view = {.opt = opt};
     report_view_init(&view.profile, p, &opt->report);
-    int rc = output_write(opt, write_view, &view, fallback, err);
+    int rc = check_room(opt, &view.profile, err);
+    if (rc == 0)
+        rc = output_write(opt, write_view, &view, fallback, err);
     report_view_release(&view.profile);
     return rc;
 }

@@ -18,7 +18,10 @@
 #include "live/calls.h"
 #include "target/proctext.h"
 
-enum { STOPS_NS = 100 * 1000 * 1000 }; /* how long a report waits for stops under way */
+enum {
+    STOPS_NS = 100 * 1000 * 1000, /* how long a report waits for stops under way */
+    TURN_NS = 250 * 1000 * 1000,  /* how long a face does */
+};
 
 /* One run of `oxprof -p` or `oxprof -- CMD`. */
 struct run {
@@ -32,6 +35,7 @@ struct run {
     bool stop_asked;         /* by the user or the time: sampling has ended */
     const struct face *face; /* borrowed; NULL: the report is all that is seen */
     bool face_ended;
+    uint64_t turned_ns;  /* when the face had its last turn */
     struct calls *calls; /* owned; NULL: not followed, or by the face */
 };
 
@@ -181,18 +185,23 @@ static void follow_calls(struct run *r)
 {
     enum { NAMES_PER_TURN = 64 };
     bool renamed;
-    if (r->calls)
-        calls_digest(r->calls, session_name_new(r->session, NAMES_PER_TURN, &renamed));
+    if (!r->calls)
+        return;
+    size_t named = session_name_new(r->session, NAMES_PER_TURN, &renamed);
+    if (renamed)
+        calls_renamed(r->calls);
+    calls_digest(r->calls, named);
 }
 
 /* As comments: whoever adds up the report's columns does not see them. */
 static void print_calls(struct run *r, const struct profile *p)
 {
     size_t n;
+    struct calls_dropped dropped;
     if (!r->calls)
         return;
-    calls_digest(r->calls, p->n_frames);
-    struct call_row *rows = calls_table(r->calls, &n);
+    calls_digest_all(r->calls);
+    struct call_row *rows = calls_table(r->calls, &n, &dropped);
     puts("#\n# calls (those shorter than the interval are mostly not seen)\n"
          "#  CALLS     MEAN S  LONGEST S  RUNNING  FUNCTION");
     for (size_t i = 0; i < n; i++) {
@@ -202,12 +211,29 @@ static void print_calls(struct run *r, const struct profile *p)
                rows[i].whole ? rows[i].sum_ns / (double)rows[i].whole / 1e9 : 0,
                rows[i].longest_ns / 1e9, rows[i].running, name);
     }
+    if (calls_dropped_any(&dropped))
+        printf("# not counted: stretches that came too fast %" PRIu64
+               ", with functions past the most %" PRIu64 ", with calls too deep %" PRIu64 "\n",
+               dropped.stretches, dropped.functions, dropped.nested);
     free(rows);
 }
 
 static bool is_over(const struct run *r)
 {
     return !r->face && (r->launcher.pid > 0 ? !child_runs(r) : session_finished(r->session));
+}
+
+/* Best with no stop under way: its thread might wait for us. But on a busy machine there is always
+ * one, and whoever looks waits too. */
+static void turn(struct run *r)
+{
+    uint64_t now = clock_now_ns();
+    if (session_stopping(r->session) && now - r->turned_ns < TURN_NS)
+        return;
+    r->turned_ns = now;
+    follow_calls(r);
+    if (r->face && r->face->turn(r->face->arg))
+        r->stop_asked = true;
 }
 
 static void sample(struct run *r)
@@ -222,12 +248,10 @@ static void sample(struct run *r)
             break;
         if (session_finished(r->session))
             session_finish(r->session);
+        turn(r);
         if (session_stopping(r->session))
             continue; /* a terminal may keep a writer waiting */
         show_warnings(r);
-        follow_calls(r);
-        if (r->face && r->face->turn(r->face->arg))
-            r->stop_asked = true;
         progress_update(&r->progress, session_samples(r->session), session_paused(r->session));
     }
     session_finish(r->session);

@@ -12,9 +12,13 @@
 /* `oxprof top`: the run in a terminal. */
 struct topping {
     const struct options *opt;
+    struct session *session; /* borrowed */
     struct feed *feed;
     struct terminal *terminal;
 };
+
+enum { STOPS_NS = 100 * 1000 * 1000 }; /* how long a stop of ours waits for those of threads */
+
 
 static bool colored(const struct options *opt)
 {
@@ -36,6 +40,7 @@ static int begin(void *arg)
 static void attach(void *arg, struct session *session)
 {
     struct topping *t = arg;
+    t->session = session;
     feed_attach(t->feed, session, NULL);
 }
 
@@ -44,6 +49,7 @@ static bool turn(void *arg)
     struct topping *t = arg;
     feed_turn(t->feed);
     if (terminal_wants_stop(t->terminal)) {
+        session_end_stops(t->session, STOPS_NS);
         raise(SIGSTOP);
         terminal_go_on(t->terminal);
     }

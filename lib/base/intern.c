@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "base/lookup.h"
+#include "base/map.h"
 #include "base/mem.h"
 
 struct intern {
     struct lookup by_text;
+    uint64_t seed;
     char **strings; /* owned */
     size_t n, strings_cap;
     size_t bytes, max_bytes;
@@ -16,12 +18,15 @@ struct intern {
     uint64_t overflowed;
 };
 
-/* FNV-1a; the lookup behind it is seeded */
+/* Names may be made to collide: eight bytes at a time go through what the seed alone knows. */
 static uint32_t hash_of(const struct intern *in, const char *s, size_t len)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ (unsigned char)s[i]) * 0x100000001b3u;
+    uint64_t h = in->seed, word;
+    for (size_t i = 0; i < len; i += sizeof(word)) {
+        word = 0;
+        memcpy(&word, s + i, len - i < sizeof(word) ? len - i : sizeof(word));
+        h = map_hash(h, word, i);
+    }
     return lookup_hash(&in->by_text, h, len);
 }
 
@@ -40,6 +45,7 @@ struct intern *intern_new(size_t max_bytes)
     const size_t len = sizeof(other) - 1;
     struct intern *in = mem_alloc(sizeof(*in));
     in->max_bytes = max_bytes;
+    in->seed = map_new_seed();
     lookup_init(&in->by_text);
     add(in, hash_of(in, "", 0), "", 0);
     in->other = add(in, hash_of(in, other, len), other, len);

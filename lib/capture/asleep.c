@@ -2,6 +2,7 @@
 #include "capture/asleep.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/clock.h"
 
@@ -13,31 +14,61 @@ static bool find_memory(struct process *p, uint64_t addr, uint64_t *ret_start, u
     return process_query_memory(p, addr, ret_start, ret_end, &anonymous) == 0 && anonymous;
 }
 
-void asleep_copy_stack(struct watch *w, uint64_t sp, uint8_t *buf, struct snapshot *ret)
+/* Up from sp less the red zone, at most `most` bytes. */
+static struct snapshot_piece copy_from(struct watch *w, uint64_t sp, size_t most, uint8_t *buf,
+                                       bool *ret_cut)
 {
-    ret->stack_addr = 0;
-    ret->stack_bytes = 0;
-    ret->stack = buf;
-    ret->stack_cut = false;
     uint64_t memory_start, memory_end;
+    struct snapshot_piece piece = {.data = buf};
+    *ret_cut = false;
     if (!find_memory(w->process, sp, &memory_start, &memory_end))
-        return;
+        return piece;
     uint64_t start = sp < SNAPSHOT_RED_ZONE_BYTES ? 0 : (sp - SNAPSHOT_RED_ZONE_BYTES) & ~7ull;
     if (start < memory_start)
         start = memory_start;
     uint64_t room = memory_end - start;
-    size_t bytes = room < w->copy_bytes ? (size_t)room : w->copy_bytes;
+    size_t bytes = room < most ? (size_t)room : most;
     ssize_t got = process_read(w->process, buf, bytes, start);
     if (got <= 0)
+        return piece;
+    piece.addr = start;
+    piece.bytes = (size_t)got;
+    *ret_cut = piece.bytes == bytes && room > bytes;
+    return piece;
+}
+
+/* The stack of interrupted code, if the copied one is a handler's own. */
+static bool find_interrupted(const struct watch *w, const struct snapshot *s, uint64_t *ret_sp)
+{
+    uint64_t at = w->signal_sp_at - s->stack_addr, sp;
+    if (!w->signal_sp_at || at >= s->stack_bytes || s->stack_bytes - at < sizeof(sp))
+        return false;
+    memcpy(&sp, s->stack + at, sizeof(sp));
+    *ret_sp = sp;
+    return sp - s->stack_addr >= s->stack_bytes;
+}
+
+void asleep_copy_stack(struct watch *w, uint64_t sp, uint8_t *buf, struct snapshot *ret)
+{
+    struct snapshot_piece first = copy_from(w, sp, w->copy_bytes, buf, &ret->stack_cut);
+    ret->stack_addr = first.addr;
+    ret->stack_bytes = first.bytes;
+    ret->stack = buf;
+    ret->interrupted = (struct snapshot_piece){0};
+    ret->interrupted_cut = false;
+    if (!find_interrupted(w, ret, &sp))
         return;
-    ret->stack_addr = start;
-    ret->stack_bytes = (size_t)got;
-    ret->stack_cut = (size_t)got == bytes && room > bytes;
+    size_t left = SNAPSHOT_STACK_MAX_BYTES - first.bytes;
+    ret->interrupted = copy_from(w, sp, left < w->copy_bytes ? left : w->copy_bytes,
+                                 buf + first.bytes, &ret->interrupted_cut);
 }
 
 void asleep_want_more(struct watch *w, const struct snapshot *last, uint64_t more)
 {
-    uint64_t want = last->stack_bytes + more + last->stack_bytes / 2;
+    uint64_t held = last->stack_bytes;
+    if (held < last->interrupted.bytes)
+        held = last->interrupted.bytes;
+    uint64_t want = held + more + held / 2;
     if (more > SNAPSHOT_STACK_MAX_BYTES || want > SNAPSHOT_STACK_MAX_BYTES)
         want = SNAPSHOT_STACK_MAX_BYTES;
     want = (want + 4095) & ~4095ull;

@@ -18,12 +18,13 @@ int asleep_capture(struct watch *w, uint8_t *buf, struct snapshot *ret);
 
 /*
  * Copies a stack of w's process: from sp less the red zone, w->copy_bytes at most, never beyond
- * the mapping that holds sp, which must be plain anonymous memory. Fills the stack fields of ret;
- * they stay empty where it can't be read. No allocation.
+ * the mapping that holds sp, which must be plain anonymous memory. Where it has the word at
+ * w->signal_sp_at, the stack that this points to too, in the same way. Fills the stack fields of
+ * ret; they stay empty where it can't be read. No allocation.
  */
 void asleep_copy_stack(struct watch *w, uint64_t sp, uint8_t *buf, struct snapshot *ret);
 
-/* Lets the next copies of this thread's stack hold at least `more` bytes beyond the last one's. */
+/* Lets the next copies of this thread's stacks hold at least `more` bytes beyond the last ones'. */
 void asleep_want_more(struct watch *w, const struct snapshot *last, uint64_t more);
 
 #endif

@@ -401,7 +401,8 @@ static const char *take_process(struct source *s, struct snapfile *file)
         if (!take_mapping(s, file, least, &m))
             return "a damaged mapping";
         least = m.end;
-        mappings_put(maps, &m);
+        if (!mappings_put(maps, &m))
+            return "too many mappings";
     }
     return s->bad ? "a damaged mapping" : NULL;
 }

@@ -31,22 +31,25 @@ struct watch {
     uint64_t idle_ticks;   /* for how long it has not run */
     bool asleep;           /* at its last look it slept, and tally says where */
     bool sampled;          /* at least once: tally and syscall are set */
-    bool truncated;        /* the stack behind tally did not reach its first function */
+    bool truncated;        /* the stack behind tally did not reach its first function, */
+    bool given_up;         /* because it took too much to unwind */
     bool exited;           /* a leader that has ended before its threads */
     uint32_t tally;        /* of the profile */
     uint32_t profile_thread;
     int64_t syscall; /* that it was in; -1 none */
 
-    size_t copy_bytes;             /* how much of the stack to copy */
-    struct copy_plan plan;         /* what else, in the same moment */
-    uint32_t plan_misses;          /* how often in a row there was nothing to plan */
-    char python_name[64];          /* what Python's threading calls it; "" nothing */
-    pid_t ns_tid;                  /* its number as it sees itself; 0 not asked for yet */
-    uint64_t cpu;                  /* where it ran when it was last interrupted */
-    uint64_t run_released;         /* see stopper_release_run(); 0 not known */
-    bool teach;                    /* to be stopped even if it sleeps: its registers are wanted */
-    bool fell_asleep;              /* when it was to be stopped: to be captured where it sleeps */
-    struct perf_ring *perf;        /* owned; NULL: the kernel does not sample it */
+    size_t copy_bytes;      /* how much of a stack to copy */
+    uint64_t signal_sp_at;  /* where the kernel left the RSP of the code that a handler with a stack
+                               of its own interrupted; the same each time. 0 not known */
+    struct copy_plan plan;  /* what else, in the same moment */
+    uint32_t plan_misses;   /* how often in a row there was nothing to plan */
+    char python_name[64];   /* what Python's threading calls it; "" nothing */
+    pid_t ns_tid;           /* its number as it sees itself; 0 not asked for yet */
+    uint64_t cpu;           /* where it ran when it was last interrupted */
+    uint64_t run_released;  /* see stopper_release_run(); 0 not known */
+    bool teach;             /* to be stopped even if it sleeps: its registers are wanted */
+    bool fell_asleep;       /* when it was to be stopped: to be captured where it sleeps */
+    struct perf_ring *perf; /* owned; NULL: the kernel does not sample it */
     struct perf_queue *perf_queue; /* owned, with perf: samples whose time has not come */
     uint64_t perf_full;            /* the tick that last found no room left in it; 0 never */
     size_t perf_dump_bytes;

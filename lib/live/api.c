@@ -88,6 +88,11 @@ bool api_compile(regex_t *re, const char *text, struct error *err)
 
 /* --- status */
 
+static const char *truth(bool b)
+{
+    return b ? "true" : "false";
+}
+
 static void write_losses(const uint64_t *lost, FILE *out)
 {
     const char *comma = "";
@@ -129,11 +134,11 @@ void api_status(const struct mirror *m, bool may_control, const char *secret, FI
     const struct session_status *s = &m->status;
     fputs("{\"schema\":\"oxprof.status/1\",\"version\":\"" OX_VERSION "\",\"title\":", out);
     live_json_text(out, intern_get(m->p->strings, m->p->title));
+    bool finished = m->updates && (s->finished || !s->processes);
     fprintf(out,
-            ",\"samples\":%" PRIu64 ",\"paused\":%s,\"finished\":%s,\"interval_ns\":%" PRIu64
-            ",\"achieved_mean_ns\":",
-            s->samples, s->paused ? "true" : "false",
-            m->updates && (s->finished || !s->processes) ? "true" : "false", s->interval_ns);
+            ",\"samples\":%" PRIu64 ",\"paused\":%s,\"stopping\":%s,\"finished\":%s,"
+            "\"interval_ns\":%" PRIu64 ",\"achieved_mean_ns\":",
+            s->samples, truth(s->paused), truth(s->stopping), truth(finished), s->interval_ns);
     live_json_number(out, s->achieved_mean_ns);
     fputs(",\"achieved_deviation_ns\":", out);
     live_json_number(out, s->achieved_deviation_ns);
@@ -142,7 +147,7 @@ void api_status(const struct mirror *m, bool may_control, const char *secret, FI
             ",\"threads\":%zu,\"processes\":%zu,\"truncated\":%" PRIu64 ",\"folded\":%" PRIu64
             ",\"resets\":%" PRIu64 ",\"stacks\":%zu,\"cpu_only\":%s,\"now_s\":%" PRIu64,
             s->ticks, s->ticks_missed, s->sampled_ns, s->threads, s->processes, s->truncated,
-            m->p->folded, m->resets, m->p->n_tallies, m->p->cpu_only ? "true" : "false",
+            m->p->folded, m->resets, m->p->n_tallies, truth(m->p->cpu_only),
             m->updated_ns / OX_NS_PER_S);
     fputs(",\"losses\":", out);
     write_losses(s->lost, out);
@@ -150,7 +155,7 @@ void api_status(const struct mirror *m, bool may_control, const char *secret, FI
     write_cost(&s->cost, out);
     fputs(",\"formats\":", out);
     write_formats(out);
-    fprintf(out, ",\"may_control\":%s,\"secret\":", may_control ? "true" : "false");
+    fprintf(out, ",\"may_control\":%s,\"secret\":", truth(may_control));
     live_json_text(out, secret);
     fputs("}\n", out);
 }
@@ -159,8 +164,7 @@ void api_status(const struct mirror *m, bool may_control, const char *secret, FI
 
 void api_calls(const struct mirror *m, FILE *out)
 {
-    fprintf(out, "{\"schema\":\"oxprof.calls/1\",\"followed\":%s,\"calls\":[",
-            m->has_calls ? "true" : "false");
+    fprintf(out, "{\"schema\":\"oxprof.calls/1\",\"followed\":%s,\"calls\":[", truth(m->has_calls));
     for (size_t i = 0; i < m->n_calls; i++) {
         const struct call_row *r = &m->calls[i];
         fprintf(out, "%s{\"calls\":%" PRIu64 ",\"running\":%" PRIu64 ",\"mean_ns\":", i ? "," : "",
@@ -174,7 +178,11 @@ void api_calls(const struct mirror *m, FILE *out)
         live_json_text(out, intern_get(m->p->strings, r->module));
         putc('}', out);
     }
-    fputs("]}\n", out);
+    const struct calls_dropped *d = &m->calls_dropped;
+    fprintf(out,
+            "],\"dropped\":{\"stretches\":%" PRIu64 ",\"functions\":%" PRIu64 ",\"nested\":%" PRIu64
+            "}}\n",
+            d->stretches, d->functions, d->nested);
 }
 
 /* --- functions */

@@ -38,8 +38,8 @@ void api_timeline(const struct mirror *m, const struct api_query *q, FILE *out);
 void api_calls(const struct mirror *m, FILE *out);
 void api_metrics(const struct mirror *m, FILE *out);
 
-/* For the flame graph; -ENOTSUP where this build has none. */
-int api_stacks(const struct mirror *m, const struct api_query *q, FILE *out);
+/* For the flame graph. */
+void api_stacks(const struct mirror *m, const struct api_query *q, FILE *out);
 
 /* The names that report_find() knows, one after the other; NULL past the last. Without firefox,
  * which needs the order of samples in time: nothing of it is kept here. */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +7,8 @@
 #include "base/mem.h"
 #include "live/api.h"
 #include "live/json.h"
-#include "report/table.h"
-#if __has_include("report/flamegraph.h")
 #include "report/flamegraph.h"
-#endif
+#include "report/table.h"
 
 /* Hits per second, by thread or by the function on top; and what other programs read. */
 struct timeline {
@@ -196,20 +193,12 @@ void api_metrics(const struct mirror *m, FILE *out)
 
 /* --- stacks */
 
-int api_stacks(const struct mirror *m, const struct api_query *q, FILE *out)
+void api_stacks(const struct mirror *m, const struct api_query *q, FILE *out)
 {
-#if __has_include("report/flamegraph.h")
     struct report_options opt = {.version = OX_VERSION};
     struct profile view = {0};
     if (q->first_s || q->last_s)
         mirror_between(m, q->first_s, q->last_s, &view);
     flamegraph_data(q->first_s || q->last_s ? &view : m->p, &opt, out);
     mirror_view_release(&view);
-    return 0;
-#else
-    (void)m;
-    (void)q;
-    (void)out;
-    return -ENOTSUP;
-#endif
 }

@@ -12,6 +12,7 @@
 enum {
     DEPTH_MAX = 1024,        /* as UNWIND_FRAMES_MAX */
     EVENTS_MAX = 1 << 20,    /* not yet worked off; past it they are dropped */
+    FRAMES_PER_TURN = 20000, /* of the stacks that are worked off; some 10 ns each */
     FUNCTIONS_MAX = 1 << 14, /* that match */
     OPEN_MAX = 64,           /* calls under way in one thread */
 };
@@ -30,6 +31,7 @@ struct call_thread {
     uint32_t tally;         /* of the last hit, and those before without a break */
     uint64_t first, last;   /* ticks of that tally */
     uint64_t digested_last; /* the last tick of what was worked off; 0: none */
+    uint32_t digested;      /* its tally */
     struct open_call *open; /* owned; the outermost first */
     size_t n_open;
 };
@@ -44,13 +46,16 @@ struct calls {
     struct session *session;
     struct call_thread *threads; /* owned, as are those below */
     size_t n_threads, threads_cap;
-    struct call_event *events;
-    size_t n_events, events_cap;
+    struct call_event *events; /* those before n_done are worked off */
+    size_t n_done, n_events, events_cap;
+    size_t turn;      /* the thread whose present stack is worked off next */
+    size_t frames;    /* that may still be worked off in this turn */
     uint8_t *matches; /* by frame: enum match */
     size_t matches_cap;
     struct call_row *rows;
     size_t n_rows, rows_cap;
     struct map by_function; /* (function, module) -> row */
+    struct calls_dropped dropped;
 };
 
 struct calls *calls_new(const regex_t *re)
@@ -86,8 +91,10 @@ static struct call_thread *thread_of(struct calls *c, uint32_t thread)
 
 static void push(struct calls *c, uint32_t thread, const struct call_thread *t)
 {
-    if (c->n_events == EVENTS_MAX)
+    if (c->n_events == EVENTS_MAX) {
+        c->dropped.stretches++;
         return;
+    }
     c->events = mem_grow(c->events, &c->events_cap, c->n_events + 1, sizeof(*c->events));
     c->events[c->n_events++] = (struct call_event){
         .thread = thread, .tally = t->tally, .first = t->first, .last = t->last};
@@ -112,6 +119,7 @@ static void take_hit(void *calls, uint32_t tally, uint64_t hits)
                               .first = t->seen && first <= t->last ? t->last + 1 : first,
                               .last = tick,
                               .digested_last = t->digested_last,
+                              .digested = t->digested,
                               .open = t->open,
                               .n_open = t->n_open};
     if (t->last < t->first)
@@ -156,6 +164,14 @@ static bool matches(struct calls *c, const struct profile *p, uint32_t frame)
     return c->matches[frame] == MATCH_YES;
 }
 
+void calls_renamed(struct calls *c)
+{
+    const struct profile *p = session_counts(c->session);
+    for (size_t i = 0; i < c->matches_cap && i < p->n_frames; i++)
+        if (p->frames[i].kind == KIND_JIT)
+            c->matches[i] = MATCH_UNKNOWN;
+}
+
 static void end_call(struct calls *c, const struct open_call *call, double at)
 {
     struct call_row *row = &c->rows[call->function];
@@ -174,16 +190,22 @@ static size_t calls_on(struct calls *c, const struct profile *p, uint32_t node,
                        struct open_call *ret)
 {
     size_t n = 0;
+    bool functions = false, nested = false;
     for (size_t depth = 0; node && depth < DEPTH_MAX; depth++, node = p->nodes[node].parent) {
+        c->frames -= c->frames > 0;
         if (!matches(c, p, p->nodes[node].frame))
             continue;
         uint32_t row = row_of(c, p, p->nodes[node].frame);
+        functions |= row == UINT32_MAX;
         if (row == UINT32_MAX)
             continue;
+        nested |= n == OPEN_MAX;
         if (n == OPEN_MAX) /* the innermost are given up */
             memmove(ret, ret + 1, --n * sizeof(*ret));
         ret[n++] = (struct open_call){.parent = p->nodes[node].parent, .function = row};
     }
+    c->dropped.functions += functions;
+    c->dropped.nested += nested;
     for (size_t i = 0; i < n / 2; i++) {
         struct open_call other = ret[i];
         ret[i] = ret[n - 1 - i];
@@ -210,6 +232,10 @@ static void digest(struct calls *c, const struct profile *p, const struct call_e
     struct open_call now[OPEN_MAX];
     if (!tells(p, e->tally))
         return;
+    if (t->digested_last && t->digested == e->tally) { /* it goes on */
+        t->digested_last = e->last;
+        return;
+    }
     size_t n = calls_on(c, p, p->tallies[e->tally].node, now), same = 0;
     while (same < n && same < t->n_open && same_call(&t->open[same], &now[same]))
         same++;
@@ -225,6 +251,7 @@ static void digest(struct calls *c, const struct profile *p, const struct call_e
         t->open[i].whole = !first;
     }
     t->n_open = n;
+    t->digested = e->tally;
     t->digested_last = e->last;
 }
 
@@ -250,29 +277,58 @@ static void end_gone(struct calls *c, struct call_thread *t, uint64_t present)
     t->seen = false;
 }
 
-void calls_digest(struct calls *c, size_t named)
+static void digest_events(struct calls *c, const struct profile *p, size_t named)
 {
-    const struct profile *p = session_counts(c->session);
-    size_t done = 0;
-    while (done < c->n_events && is_named(p, c->events[done].tally, named))
-        digest(c, p, &c->events[done++]);
-    memmove(c->events, c->events + done, (c->n_events - done) * sizeof(*c->events));
-    c->n_events -= done;
-    for (uint32_t i = 0; !c->n_events && i < c->n_threads; i++) {
-        struct call_thread *t = &c->threads[i];
-        if (!t->seen || !is_named(p, t->tally, named))
+    while (c->n_done < c->n_events && c->frames && is_named(p, c->events[c->n_done].tally, named)) {
+        c->frames--;
+        digest(c, p, &c->events[c->n_done++]);
+    }
+    if (c->n_done == c->n_events) {
+        c->n_done = c->n_events = 0;
+    } else if (c->n_done > c->n_events / 2) {
+        memmove(c->events, c->events + c->n_done, (c->n_events - c->n_done) * sizeof(*c->events));
+        c->n_events -= c->n_done;
+        c->n_done = 0;
+    }
+}
+
+/* What each thread is at: it goes on where it is worked off again. */
+static void digest_present(struct calls *c, const struct profile *p, size_t named)
+{
+    for (size_t i = 0; i < c->n_threads && c->frames && !c->n_events; i++) {
+        c->turn = c->turn + 1 < c->n_threads ? c->turn + 1 : 0;
+        c->frames--;
+        struct call_thread *t = &c->threads[c->turn];
+        struct call_event e = {
+            .thread = (uint32_t)c->turn, .tally = t->tally, .first = t->first, .last = t->last};
+        bool goes_on = t->digested_last && t->digested == t->tally;
+        if (!t->seen || (!goes_on && !is_named(p, t->tally, named)))
             continue;
-        /* what it is at: worked off again where it goes on */
-        struct call_event e = {.thread = i, .tally = t->tally, .first = t->first, .last = t->last};
         if (t->digested_last < t->last)
             digest(c, p, &e);
         end_gone(c, t, session_ticks(c->session));
     }
 }
 
+void calls_digest(struct calls *c, size_t named)
+{
+    const struct profile *p = session_counts(c->session);
+    c->frames = FRAMES_PER_TURN;
+    digest_events(c, p, named);
+    digest_present(c, p, named);
+}
+
+void calls_digest_all(struct calls *c)
+{
+    const struct profile *p = session_counts(c->session);
+    c->frames = SIZE_MAX;
+    digest_events(c, p, p->n_frames);
+    digest_present(c, p, p->n_frames);
+}
+
 void calls_interrupted(struct calls *c)
 {
-    c->n_events = 0;
+    c->n_done = c->n_events = 0;
     for (size_t i = 0; i < c->n_threads; i++) {
         for (size_t k = 0; k < c->threads[i].n_open; k++)
             c->rows[c->threads[i].open[k].function].calls++;
@@ -283,6 +339,7 @@ void calls_interrupted(struct calls *c)
 void calls_reset(struct calls *c)
 {
     calls_interrupted(c);
+    c->dropped = (struct calls_dropped){0};
     for (size_t i = 0; i < c->n_rows; i++)
         c->rows[i] =
             (struct call_row){.function = c->rows[i].function, .module = c->rows[i].module};
@@ -297,7 +354,7 @@ static int by_calls(const void *va, const void *vb)
     return n != m ? (n < m) - (n > m) : (a->function > b->function) - (a->function < b->function);
 }
 
-struct call_row *calls_table(struct calls *c, size_t *ret_n)
+struct call_row *calls_table(struct calls *c, size_t *ret_n, struct calls_dropped *ret_dropped)
 {
     struct call_row *rows = mem_alloc(c->n_rows * sizeof(*rows) + 1);
     double interval = (double)session_counts(c->session)->interval_ns;
@@ -317,6 +374,7 @@ struct call_row *calls_table(struct calls *c, size_t *ret_n)
             rows[n++] = rows[i];
     qsort(rows, n, sizeof(*rows), by_calls);
     *ret_n = n;
+    *ret_dropped = c->dropped;
     return rows;
 }
 
@@ -334,7 +392,19 @@ static void csv_text(const struct profile *p, uint32_t string, FILE *out)
     putc('"', out);
 }
 
-void calls_csv(const struct profile *p, const struct call_row *rows, size_t n, FILE *out)
+bool calls_dropped_any(const struct calls_dropped *d)
+{
+    return d->stretches || d->functions || d->nested;
+}
+
+static void csv_dropped(const char *what, uint64_t n, FILE *out)
+{
+    if (n)
+        fprintf(out, ",,,,\"[not counted: %" PRIu64 " stretches %s]\",\"\"\r\n", n, what);
+}
+
+void calls_csv(const struct profile *p, const struct call_row *rows, size_t n,
+               const struct calls_dropped *dropped, FILE *out)
 {
     fputs("calls,mean_s,longest_s,running,function,module\r\n", out);
     for (size_t i = 0; i < n; i++) {
@@ -346,4 +416,7 @@ void calls_csv(const struct profile *p, const struct call_row *rows, size_t n, F
         csv_text(p, r->module, out);
         fputs("\r\n", out);
     }
+    csv_dropped("came too fast", dropped->stretches, out);
+    csv_dropped("with functions past the most", dropped->functions, out);
+    csv_dropped("with calls too deep in one another", dropped->nested, out);
 }

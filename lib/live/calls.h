@@ -28,6 +28,14 @@ struct call_row {
     double sum_ns, longest_ns; /* of the whole ones; longest of the running ones too */
 };
 
+/* What the limits took, since the last reset; of stretches: a thread on one stack. */
+struct calls_dropped {
+    uint64_t stretches; /* not worked off in time */
+    uint64_t functions; /* stretches with a function past the most that are told apart */
+    uint64_t nested;    /* stretches with more calls under way than are followed: the innermost */
+};
+bool calls_dropped_any(const struct calls_dropped *d);
+
 struct calls;
 
 /* re is borrowed. */
@@ -35,18 +43,24 @@ struct calls *calls_new(const regex_t *re);
 void calls_free(struct calls *c);
 void calls_attach(struct calls *c, struct session *s);
 
-/* Works off what was seen, as far as its names are known: frames below `named`. On the sampler's
- * thread, with no stop under way. */
+/* Works off what was seen, as far as its names are known: frames below `named`; no more than takes
+ * a fraction of a millisecond. On the sampler's thread. */
 void calls_digest(struct calls *c, size_t named);
+/* All of it, however long it takes; every frame is named. */
+void calls_digest_all(struct calls *c);
+/* Code made at run time has got other names. */
+void calls_renamed(struct calls *c);
 /* Nobody looked for a while: calls under way count as ended, without a duration. */
 void calls_interrupted(struct calls *c);
 /* The counts begin anew. */
 void calls_reset(struct calls *c);
 
 /* The most calls first; owned by the caller. */
-struct call_row *calls_table(struct calls *c, size_t *ret_n);
+struct call_row *calls_table(struct calls *c, size_t *ret_n, struct calls_dropped *ret_dropped);
 
-/* "calls,mean_s,longest_s,running,function,module" and a line for each; quoted as RFC 4180 says. */
-void calls_csv(const struct profile *p, const struct call_row *rows, size_t n, FILE *out);
+/* "calls,mean_s,longest_s,running,function,module" and a line for each; quoted as RFC 4180 says.
+ * Where something was dropped, lines without figures say so at the end. */
+void calls_csv(const struct profile *p, const struct call_row *rows, size_t n,
+               const struct calls_dropped *dropped, FILE *out);
 
 #endif

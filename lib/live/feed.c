@@ -12,8 +12,7 @@
 
 enum {
     PUBLISH_NS = 250 * 1000 * 1000,
-    NAMES_PER_TURN = 64, /* some 20 us each, but for the first of a module */
-    ANSWER_S = 1,
+    NAMES_PER_TURN = 64,
 };
 
 struct feed {
@@ -30,12 +29,14 @@ struct feed {
     bool jit_renamed;
     _Atomic(struct delta *) slot; /* owned by whoever takes it */
 
-    /* a command: written by the face while kind is NONE, answered by the sampler */
-    _Atomic int kind;
+    /* a command: written by the face while as many were done as asked, then the sampler's */
+    _Atomic uint32_t asked, done;
+    enum command_kind kind;
     uint64_t value_ns;
     int result;
     struct error refusal;
-    sem_t answered;
+    sem_t news;  /* for a face that awaits an answer; some come too late, and say nothing */
+    bool obeyed; /* and the face is still to be told */
 };
 
 void delta_free(struct delta *d)
@@ -58,7 +59,7 @@ void delta_free(struct delta *d)
 struct feed *feed_new(void)
 {
     struct feed *f = mem_alloc(sizeof(*f));
-    sem_init(&f->answered, 0, 0);
+    sem_init(&f->news, 0, 0);
     return f;
 }
 
@@ -69,7 +70,7 @@ void feed_free(struct feed *f)
     delta_free(atomic_exchange(&f->slot, NULL));
     free(f->pending);
     free(f->dirty);
-    sem_destroy(&f->answered);
+    sem_destroy(&f->news);
     free(f);
 }
 
@@ -219,7 +220,7 @@ static struct delta *make_delta(struct feed *f, size_t named)
     add_hits(f, d);
     d->has_calls = f->calls != NULL;
     if (f->calls)
-        d->calls = calls_table(f->calls, &d->n_calls);
+        d->calls = calls_table(f->calls, &d->n_calls, &d->calls_dropped);
     add_strings(f, d, p);
     return d;
 }
@@ -261,52 +262,69 @@ static int execute(struct feed *f, enum command_kind kind, uint64_t value_ns)
         if (before.interval_ns != after.interval_ns)
             reset(f);
         return rc;
+    } else if (kind == COMMAND_SNAPSHOT) {
+        session_settle(s);
+    } else if (kind == COMMAND_STOP) {
+        session_finish(s);
     }
     return 0;
 }
 
-static bool obey(struct feed *f)
+static void obey(struct feed *f)
 {
-    int kind = atomic_load(&f->kind);
-    if (kind == COMMAND_NONE)
-        return false;
-    f->result = execute(f, (enum command_kind)kind, f->value_ns);
-    atomic_store(&f->kind, COMMAND_NONE);
-    return true;
+    if (f->obeyed || atomic_load(&f->asked) == atomic_load(&f->done))
+        return;
+    f->result = execute(f, f->kind, f->value_ns);
+    f->obeyed = true;
+}
+
+/* Who has asked is to see what has come of it: the answer comes with the delta. */
+static void publish(struct feed *f, size_t named)
+{
+    f->published_ns = clock_now_ns();
+    atomic_store(&f->slot, make_delta(f, named));
+    bool asked = atomic_load(&f->asked) != atomic_load(&f->done);
+    if (f->obeyed)
+        atomic_fetch_add(&f->done, 1);
+    f->obeyed = false;
+    if (asked)
+        sem_post(&f->news);
 }
 
 void feed_turn(struct feed *f)
 {
-    bool jit_renamed = false, obeyed = obey(f);
+    bool jit_renamed = false;
+    obey(f);
     size_t named = session_name_new(f->session, NAMES_PER_TURN, &jit_renamed);
     f->jit_renamed |= jit_renamed;
+    if (f->calls && jit_renamed)
+        calls_renamed(f->calls);
     if (f->calls)
         calls_digest(f->calls, named);
-    uint64_t now = clock_now_ns();
-    bool due = obeyed || now - f->published_ns >= PUBLISH_NS;
-    if (due && !atomic_load(&f->slot)) {
-        f->published_ns = now;
-        atomic_store(&f->slot, make_delta(f, named));
-    }
-    if (obeyed) /* not before: who asked is to see what has come of it */
-        sem_post(&f->answered);
+    bool due = f->obeyed || clock_now_ns() - f->published_ns >= PUBLISH_NS;
+    if (due && !atomic_load(&f->slot))
+        publish(f, named);
 }
 
-int feed_command(struct feed *f, enum command_kind kind, uint64_t value_ns, struct error *err)
+int feed_ask(struct feed *f, enum command_kind kind, uint64_t value_ns, struct error *err)
 {
-    struct timespec until;
-    if (atomic_load(&f->kind) != COMMAND_NONE)
+    if (atomic_load(&f->asked) != atomic_load(&f->done))
         return error_set(err, -EBUSY, "the command before is still to be done; try again");
-    while (sem_trywait(&f->answered) == 0)
-        continue; /* answers that came too late */
-    f->value_ns = value_ns;
-    atomic_store(&f->kind, (int)kind);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += ANSWER_S;
-    int rc;
-    while ((rc = sem_timedwait(&f->answered, &until)) < 0 && errno == EINTR)
+    while (sem_trywait(&f->news) == 0)
         continue;
-    if (rc < 0)
+    f->kind = kind;
+    f->value_ns = value_ns;
+    atomic_fetch_add(&f->asked, 1);
+    return 0;
+}
+
+int feed_answer(struct feed *f, uint64_t until_ns, struct error *err)
+{
+    struct timespec until = clock_timespec(until_ns);
+    bool done = atomic_load(&f->asked) == atomic_load(&f->done);
+    if (!done && sem_clockwait(&f->news, CLOCK_MONOTONIC, &until) < 0 && errno == ETIMEDOUT)
         return error_set(err, -EINPROGRESS, "the sampler is busy; it will be done");
+    if (atomic_load(&f->asked) != atomic_load(&f->done))
+        return -EAGAIN;
     return f->result < 0 ? error_set(err, f->result, "%s", f->refusal.text) : 0;
 }

@@ -44,6 +44,7 @@ struct delta {
     bool has_calls;
     struct call_row *calls; /* owned */
     size_t n_calls;
+    struct calls_dropped calls_dropped;
 };
 void delta_free(struct delta *d);
 
@@ -55,8 +56,8 @@ void feed_free(struct feed *f);
 /* From now on the session's hits go here too. All must outlive their last hit. calls: whose table
  * goes along; NULL: none. */
 void feed_attach(struct feed *f, struct session *s, struct calls *calls);
-/* To be called at each turn of the loop with no stop under way. Executes a command, names some new
- * frames, and four times a second hands over a delta. */
+/* To be called at each turn of the loop, with no stop under way where that can be had. Executes a
+ * command, names some new frames, and four times a second hands over a delta. */
 void feed_turn(struct feed *f);
 
 /* --- the face's thread */
@@ -64,12 +65,20 @@ void feed_turn(struct feed *f);
 /* NULL: nothing new. To be freed by the caller. */
 struct delta *feed_take(struct feed *f);
 
-enum command_kind { COMMAND_NONE, COMMAND_PAUSE, COMMAND_RESUME, COMMAND_RESET, COMMAND_INTERVAL };
+enum command_kind {
+    COMMAND_PAUSE,
+    COMMAND_RESUME,
+    COMMAND_RESET,
+    COMMAND_INTERVAL, /* value_ns */
+    COMMAND_SNAPSHOT, /* every thread's hits so far are counted, of long sleepers too */
+    COMMAND_STOP,     /* for good: the target is not touched any more */
+};
 
-/* Waits until the sampler has done it, for a second at most: 0, or -EINPROGRESS (it will be done),
- * -EBUSY (it will not: another is still to be done),
- * -ERANGE (an interval that the session refuses), -ESHUTDOWN (sampling has ended). One face's
- * thread at a time. value_ns: of COMMAND_INTERVAL. */
-int feed_command(struct feed *f, enum command_kind kind, uint64_t value_ns, struct error *err);
+/* For mirror_command(). 0; -EBUSY: the command before is still to be done. */
+int feed_ask(struct feed *f, enum command_kind kind, uint64_t value_ns, struct error *err);
+/* Waits until the command has been done, and its outcome is in the delta that is to be taken: 0, or
+ * what it was refused with (-ERANGE: an interval that the session refuses, -ESHUTDOWN: sampling has
+ * ended). -EAGAIN: a delta is to be taken first. -EINPROGRESS at until_ns (CLOCK_MONOTONIC). */
+int feed_answer(struct feed *f, uint64_t until_ns, struct error *err);
 
 #endif

@@ -45,14 +45,18 @@ static const char *below_token(const struct web *w, const char *url)
 
 static void find_login(struct request *r, bool post, bool *ret_wait)
 {
-    const char *cookie = MHD_lookup_connection_value(r->connection, MHD_COOKIE_KIND, "oxprof");
+    const char *cookie =
+        MHD_lookup_connection_value(r->connection, MHD_COOKIE_KIND, r->web->cookie_name);
     const char *basic = request_header(r, "Authorization");
+    const struct login *login = cookie ? users_find(r->web->users, cookie) : NULL;
     *ret_wait = false;
-    if (cookie)
-        r->login = users_find(r->web->users, cookie);
+    r->by_cookie = login != NULL;
     /* Not for changes: a browser sends it by itself. */
-    if (!r->login && basic && !post && !strncmp(basic, "Basic ", 6))
-        r->login = users_basic(r->web->users, basic + 6, ret_wait);
+    if (!login && basic && !post && !strncmp(basic, "Basic ", 6))
+        login = users_basic(r->web->users, basic + 6, ret_wait);
+    r->logged_in = login != NULL;
+    if (login)
+        r->login = *login;
 }
 
 /* With users: the cookie, and for changes the secret that goes with it. */
@@ -62,16 +66,16 @@ static const char *admitted_user(struct request *r, const char *url, bool post)
     if (!strcmp(url, "/login") && post)
         return url;
     find_login(r, post, &wait);
-    if (!r->login) {
+    if (!r->logged_in) {
         r->status = wait ? MHD_HTTP_TOO_MANY_REQUESTS : MHD_HTTP_UNAUTHORIZED;
         return NULL;
     }
-    r->may_control = r->login->may_control;
+    r->may_control = r->login.may_control;
     if (!post)
         return url;
     const char *secret = request_header(r, "X-Oxprof-Secret");
     bool leaves = !strcmp(url, "/logout");
-    if (!secret || !secret_equal(secret, r->login->secret) || (!r->may_control && !leaves)) {
+    if (!secret || !secret_equal(secret, r->login.secret) || (!r->may_control && !leaves)) {
         r->status = MHD_HTTP_FORBIDDEN;
         return NULL;
     }
@@ -105,4 +109,10 @@ bool gate_admits(struct request *r, const char *url, const char *method)
     if (!r->route)
         return refuse(r, other_method ? MHD_HTTP_METHOD_NOT_ALLOWED : MHD_HTTP_NOT_FOUND);
     return true;
+}
+
+bool gate_still_admits(struct request *r)
+{
+    r->status = MHD_HTTP_UNAUTHORIZED;
+    return !r->by_cookie || users_find(r->web->users, r->login.cookie);
 }

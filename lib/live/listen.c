@@ -20,14 +20,15 @@ enum { BACKLOG = 128 };
 
 /* --- a socket in the file system */
 
-/* Left behind by one that has died: nobody answers. */
+/* Left behind by one that has died: nobody answers. One that is too busy to answer lives. */
 static void remove_stale(const struct sockaddr_un *addr)
 {
     struct stat st;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || lstat(addr->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
+    if (lstat(addr->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
         return;
-    if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 && errno == ECONNREFUSED)
+    int fd OX_CLOSE = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 &&
+        errno == ECONNREFUSED)
         unlink(addr->sun_path);
 }
 

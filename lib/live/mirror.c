@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "live/mirror.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 struct mirror *mirror_new(void)
@@ -174,7 +176,31 @@ void mirror_apply(struct mirror *m, struct delta *d)
     d->calls = NULL;
     m->n_calls = d->n_calls;
     m->has_calls = d->has_calls;
+    m->calls_dropped = d->calls_dropped;
     delta_free(d);
+}
+
+bool mirror_follow(struct mirror *m, struct feed *f)
+{
+    struct delta *d = feed_take(f);
+    if (d)
+        mirror_apply(m, d);
+    return d != NULL;
+}
+
+int mirror_command(struct mirror *m, struct feed *f, enum command_kind kind, uint64_t value_ns,
+                   struct error *err)
+{
+    uint64_t until_ns = clock_now_ns() + OX_NS_PER_S;
+    int rc = feed_ask(f, kind, value_ns, err);
+    if (rc < 0)
+        return rc;
+    do {
+        mirror_follow(m, f);
+        rc = feed_answer(f, until_ns, err);
+    } while (rc == -EAGAIN);
+    mirror_follow(m, f);
+    return rc;
 }
 
 /* --- views */

@@ -26,6 +26,7 @@ struct mirror {
     bool has_calls;
     struct call_row *calls; /* owned */
     size_t n_calls;
+    struct calls_dropped calls_dropped;
     uint64_t updated_ns;
     uint64_t updates, resets; /* how many there were */
     uint64_t *by_process;     /* owned; by thread * PROFILE_STATES + state: hits ever */
@@ -40,6 +41,13 @@ void mirror_free(struct mirror *m);
 
 /* Takes the delta. */
 void mirror_apply(struct mirror *m, struct delta *d);
+/* Applies what the feed has. False: nothing new. */
+bool mirror_follow(struct mirror *m, struct feed *f);
+/* Waits until the sampler has done it, for a second at most, and shows what has come of it: as
+ * feed_answer(); -EINPROGRESS: it will be done; -EBUSY: it will not, the one before is still to be
+ * done. One face's thread at a time. */
+int mirror_command(struct mirror *m, struct feed *f, enum command_kind kind, uint64_t value_ns,
+                   struct error *err);
 
 /* The profile of some seconds, both ends included, of those that are still known. Shares all but
  * the tallies; holds until the next mirror_apply(). */

@@ -16,7 +16,8 @@ enum {
     TOKEN_CHARS = SECRET_CHARS,
     FIELD_MAX_BYTES = 600,
     BODY_MAX_BYTES = 4096,
-    WAITING_MAX = 8, /* requests for a profile of the next seconds */
+    WAITING_MAX = 8,               /* requests for a profile of the next seconds */
+    ANSWERS_MAX_BYTES = 128 << 20, /* made and not yet read, but for one that is alone */
 };
 
 /* A connection. */
@@ -25,6 +26,7 @@ struct client {
     int fd;            /* libmicrohttpd's */
     uint64_t since_ns; /* of what it does now */
     enum client_state { CLIENT_HEADERS, CLIENT_BODY, CLIENT_WAITING, CLIENT_READS } state;
+    bool admitted; /* has asked for something that it may */
     bool shut;
 };
 
@@ -36,11 +38,13 @@ struct web {
     struct mirror *mirror;
     char token[TOKEN_CHARS + 1], root[TOKEN_CHARS + 3]; /* root: "/TOKEN/", or "/" */
     char *address;                                      /* owned */
+    char cookie_name[24]; /* browsers send a host's cookies to all its ports */
     pthread_t thread;
     _Atomic bool ending;
     struct client *oldest, *newest;
     size_t n_clients; /* but those that are shut */
     struct request *waiting;
+    size_t answer_bytes; /* of all requests */
 };
 
 struct route;
@@ -51,10 +55,13 @@ struct request {
     struct client *client;
     struct MHD_Connection *connection;
     const struct route *route;
-    const struct login *login; /* borrowed; of users */
-    bool may_control;
+    struct login login; /* a copy; with users */
+    bool logged_in, by_cookie, may_control;
+    struct api_query query; /* of routes that take one; its filter is re, or NULL */
+    regex_t re;
     size_t body_bytes;
-    char interval[FIELD_MAX_BYTES], name[FIELD_MAX_BYTES], password[FIELD_MAX_BYTES];
+    char interval[FIELD_MAX_BYTES], format[FIELD_MAX_BYTES], name[FIELD_MAX_BYTES],
+        password[FIELD_MAX_BYTES];
     struct MHD_PostProcessor *form;
 
     /* a profile of the next seconds */
@@ -65,24 +72,30 @@ struct request {
 
     /* the answer */
     unsigned status;
+    struct error failure; /* if its text is not "": what is said in place of the body */
+    size_t answer_bytes;
     const char *type, *location, *cookie, *allow;
     char disposition[120];
 };
 
 /* False: it may not be asked, and request->status says what to answer. */
 bool gate_admits(struct request *r, const char *url, const char *method);
+/* Between its head and its answer there may be an hour, and a logout. */
+bool gate_still_admits(struct request *r);
 
 /* Writes the answer's body, and sets its status and type. */
 struct route {
     const char *path;
-    bool changes; /* by POST; else by GET */
+    bool changes;                                     /* by POST; else by GET */
+    enum { ASKS_NOTHING, ASKS_PART, ASKS_LIST } asks; /* request->query; of a list: its filter */
     void (*answer)(struct request *r, FILE *out);
 };
 /* NULL: there is no such path. */
 const struct route *route_find(const char *path, bool post, bool *ret_other_method);
 
-/* {"error": sentence} */
-void answer_error(struct request *r, unsigned status, const char *sentence, FILE *out);
+/* The answer is {"error": sentence}; what was written of it is void. */
+void answer_error(struct request *r, unsigned status, const char *sentence);
+bool request_query(struct request *r, struct error *err);
 
 const char *request_header(const struct request *r, const char *name);
 const char *request_argument(const struct request *r, const char *name);

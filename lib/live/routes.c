@@ -9,10 +9,8 @@
 #include "live/json.h"
 #include "live/page.h"
 #include "live/request.h"
-#include "report/report.h"
-#if __has_include("report/flamegraph.h")
 #include "report/flamegraph.h"
-#endif
+#include "report/report.h"
 
 static const uint64_t pprof_default_ns = 30 * OX_NS_PER_S, pprof_max_ns = 3600 * OX_NS_PER_S;
 enum { TIMELINE_DEFAULT_S = 300 };
@@ -29,13 +27,10 @@ const char *request_argument(const struct request *r, const char *name)
     return value && *value ? value : NULL;
 }
 
-void answer_error(struct request *r, unsigned status, const char *sentence, FILE *out)
+void answer_error(struct request *r, unsigned status, const char *sentence)
 {
     r->status = status;
-    r->type = "application/json";
-    fputs("{\"error\":", out);
-    live_json_text(out, sentence);
-    fputs("}\n", out);
+    error_set(&r->failure, 0, "%s", sentence);
 }
 
 /* --- what is to be shown */
@@ -71,15 +66,14 @@ static bool read_word(const struct request *r, const char *name, const char *con
     return !text;
 }
 
-/* re is to be freed where ret->filter points to it. */
-static bool read_query(const struct request *r, struct api_query *ret, regex_t *re,
-                       struct error *err)
+bool request_query(struct request *r, struct error *err)
 {
     static const char *const sorts[] = {"self", "total", "name", NULL};
     static const char *const states[] = {"cpu", "wait", NULL, NULL};
     static const char *const groups[] = {"function", "thread", NULL, NULL};
     uint64_t max = API_RECORDS_DEFAULT, thread = UINT32_MAX;
     unsigned sort = 0, state = 0, group = 0;
+    struct api_query *ret = &r->query;
     *ret = (struct api_query){0};
     if (!read_number(r, "max_records", 1, API_RECORDS_MAX, &max, err) ||
         !read_number(r, "thread", 0, UINT32_MAX, &thread, err) ||
@@ -96,18 +90,12 @@ static bool read_query(const struct request *r, struct api_query *ret, regex_t *
     if (ret->first_s && !ret->last_s)
         ret->last_s = UINT64_MAX;
     const char *filter = request_argument(r, "re_filter");
-    if (!filter)
+    if (!filter || r->route->asks != ASKS_LIST)
         return true;
-    if (!api_compile(re, filter, err))
+    if (!api_compile(&r->re, filter, err))
         return false;
-    ret->filter = re;
+    ret->filter = &r->re;
     return true;
-}
-
-static void release_query(struct api_query *q, regex_t *re)
-{
-    if (q->filter)
-        regfree(re);
 }
 
 /* --- GET */
@@ -146,38 +134,22 @@ static void see_slash(struct request *r, FILE *out)
 
 static void get_status(struct request *r, FILE *out)
 {
-    api_status(r->web->mirror, r->may_control, r->login ? r->login->secret : "", out);
+    api_status(r->web->mirror, r->may_control, r->logged_in ? r->login.secret : "", out);
 }
 
 static void get_functions(struct request *r, FILE *out)
 {
-    struct api_query q;
-    struct error err;
-    regex_t re;
-    if (!read_query(r, &q, &re, &err)) {
-        answer_error(r, MHD_HTTP_BAD_REQUEST, err.text, out);
-        return;
-    }
-    api_functions(r->web->mirror, &q, out);
-    release_query(&q, &re);
+    api_functions(r->web->mirror, &r->query, out);
 }
 
 /* As the ancestor's: both in one. */
 static void get_old_status(struct request *r, FILE *out)
 {
-    struct api_query q;
-    struct error err;
-    regex_t re;
-    if (!read_query(r, &q, &re, &err)) {
-        answer_error(r, MHD_HTTP_BAD_REQUEST, err.text, out);
-        return;
-    }
     fputs("{\"status\":", out);
     get_status(r, out);
     fputs(",\"functions\":", out);
-    api_functions(r->web->mirror, &q, out);
+    api_functions(r->web->mirror, &r->query, out);
     fputs("}\n", out);
-    release_query(&q, &re);
 }
 
 static void get_threads(struct request *r, FILE *out)
@@ -187,16 +159,13 @@ static void get_threads(struct request *r, FILE *out)
 
 static void get_timeline(struct request *r, FILE *out)
 {
-    struct api_query q;
+    struct api_query q = r->query;
     struct error err;
-    regex_t re;
     uint64_t seconds = TIMELINE_DEFAULT_S, now = r->web->mirror->updated_ns / OX_NS_PER_S;
-    if (!read_query(r, &q, &re, &err) ||
-        !read_number(r, "seconds", 1, HISTORY_SECONDS, &seconds, &err)) {
-        answer_error(r, MHD_HTTP_BAD_REQUEST, err.text, out);
+    if (!read_number(r, "seconds", 1, HISTORY_SECONDS, &seconds, &err)) {
+        answer_error(r, MHD_HTTP_BAD_REQUEST, err.text);
         return;
     }
-    release_query(&q, &re);
     /* the present second is not whole yet */
     q.last_s = now ? now - 1 : 0;
     q.first_s = q.last_s >= seconds ? q.last_s - seconds + 1 : 0;
@@ -205,16 +174,7 @@ static void get_timeline(struct request *r, FILE *out)
 
 static void get_stacks(struct request *r, FILE *out)
 {
-    struct api_query q;
-    struct error err;
-    regex_t re;
-    if (!read_query(r, &q, &re, &err)) {
-        answer_error(r, MHD_HTTP_BAD_REQUEST, err.text, out);
-        return;
-    }
-    if (api_stacks(r->web->mirror, &q, out) < 0)
-        answer_error(r, MHD_HTTP_NOT_IMPLEMENTED, "this build of oxprof has no flame graph", out);
-    release_query(&q, &re);
+    api_stacks(r->web->mirror, &r->query, out);
 }
 
 static void get_metrics(struct request *r, FILE *out)
@@ -230,28 +190,21 @@ static void write_profile(struct request *r, const char *format, const struct pr
     snprintf(r->disposition, sizeof(r->disposition), "attachment; filename=\"oxprof.%s\"",
              api_format_suffix(format));
     if (report_find(format)(p, &opt, out) < 0)
-        answer_error(r, MHD_HTTP_INTERNAL_SERVER_ERROR, "the profile could not be written", out);
+        answer_error(r, MHD_HTTP_INTERNAL_SERVER_ERROR, "the profile could not be written");
 }
 
 static void get_profile(struct request *r, FILE *out)
 {
     const char *format = request_argument(r, "format");
-    struct api_query q;
-    struct error err;
+    const struct api_query *q = &r->query;
     struct profile view = {0};
-    regex_t re;
     if (!format || !api_has_format(format)) {
-        answer_error(r, MHD_HTTP_BAD_REQUEST, "format: api/status lists those that there are", out);
+        answer_error(r, MHD_HTTP_BAD_REQUEST, "format: api/status lists those that there are");
         return;
     }
-    if (!read_query(r, &q, &re, &err)) {
-        answer_error(r, MHD_HTTP_BAD_REQUEST, err.text, out);
-        return;
-    }
-    release_query(&q, &re);
-    bool part = q.first_s || q.last_s;
+    bool part = q->first_s || q->last_s;
     if (part)
-        mirror_between(r->web->mirror, q.first_s, q.last_s, &view);
+        mirror_between(r->web->mirror, q->first_s, q->last_s, &view);
     write_profile(r, format, part ? &view : r->web->mirror->p, out);
     mirror_view_release(&view);
 }
@@ -261,12 +214,12 @@ static void get_calls(struct request *r, FILE *out)
     const struct mirror *m = r->web->mirror;
     const char *format = request_argument(r, "format");
     if (format && strcmp(format, "csv") != 0) {
-        answer_error(r, MHD_HTTP_BAD_REQUEST, "format: want csv, or none for JSON", out);
+        answer_error(r, MHD_HTTP_BAD_REQUEST, "format: want csv, or none for JSON");
     } else if (format) {
         r->type = "text/csv; charset=utf-8";
         snprintf(r->disposition, sizeof(r->disposition),
                  "attachment; filename=\"oxprof-calls.csv\"");
-        calls_csv(m->p, m->calls, m->n_calls, out);
+        calls_csv(m->p, m->calls, m->n_calls, &m->calls_dropped, out);
     } else {
         api_calls(m, out);
     }
@@ -294,15 +247,17 @@ static void get_pprof(struct request *r, FILE *out)
     uint64_t ns;
     struct profile view;
     if (!report_find("pprof")) {
-        answer_error(r, MHD_HTTP_NOT_IMPLEMENTED, "this build of oxprof does not write pprof", out);
+        answer_error(r, MHD_HTTP_NOT_IMPLEMENTED, "this build of oxprof does not write pprof");
     } else if (r->mark.hits) { /* its time has come */
         mirror_since(r->web->mirror, &r->mark, &view);
         write_profile(r, "pprof", &view, out);
         mirror_view_release(&view);
+    } else if (atomic_load(&r->web->ending)) {
+        answer_error(r, MHD_HTTP_SERVICE_UNAVAILABLE, "it is ending");
     } else if (!read_seconds(r, &ns)) {
-        answer_error(r, MHD_HTTP_BAD_REQUEST, "seconds: want a number above 0, up to 3600", out);
+        answer_error(r, MHD_HTTP_BAD_REQUEST, "seconds: want a number above 0, up to 3600");
     } else if (count_waiting(r->web) >= WAITING_MAX) {
-        answer_error(r, MHD_HTTP_SERVICE_UNAVAILABLE, "too many profiles are being made", out);
+        answer_error(r, MHD_HTTP_SERVICE_UNAVAILABLE, "too many profiles are being made");
     } else {
         mirror_mark(r->web->mirror, &r->mark);
         r->due_ns = clock_now_ns() + ns;
@@ -315,10 +270,7 @@ static void get_pprof(struct request *r, FILE *out)
 static void command(struct request *r, enum command_kind kind, uint64_t value_ns, FILE *out)
 {
     struct error err;
-    struct delta *before = feed_take(r->web->feed); /* makes room for what comes of it */
-    if (before)
-        mirror_apply(r->web->mirror, before);
-    int rc = feed_command(r->web->feed, kind, value_ns, &err);
+    int rc = mirror_command(r->web->mirror, r->web->feed, kind, value_ns, &err);
     if (rc == -EINPROGRESS) {
         r->status = MHD_HTTP_ACCEPTED;
         fputs("{\"pending\":true}\n", out);
@@ -326,13 +278,32 @@ static void command(struct request *r, enum command_kind kind, uint64_t value_ns
         unsigned status = rc == -ESHUTDOWN ? MHD_HTTP_CONFLICT
                           : rc == -EBUSY   ? MHD_HTTP_SERVICE_UNAVAILABLE
                                            : MHD_HTTP_BAD_REQUEST;
-        answer_error(r, status, err.text, out);
+        answer_error(r, status, err.text);
     } else {
-        struct delta *d = feed_take(r->web->feed);
-        if (d)
-            mirror_apply(r->web->mirror, d);
         fputs("{\"done\":true}\n", out);
     }
+}
+
+/* Every thread's hits so far, as a file: what a download misses is what long sleepers are owed. */
+static void post_snapshot(struct request *r, FILE *out)
+{
+    struct error err;
+    const char *format = request_argument(r, "format");
+    format = format ? format : *r->format ? r->format : "pprof";
+    if (!api_has_format(format)) {
+        answer_error(r, MHD_HTTP_BAD_REQUEST, "format: api/status lists those that there are");
+        return;
+    }
+    int rc = mirror_command(r->web->mirror, r->web->feed, COMMAND_SNAPSHOT, 0, &err);
+    if (rc < 0 && rc != -ESHUTDOWN) /* ended, all is settled */
+        answer_error(r, MHD_HTTP_SERVICE_UNAVAILABLE, err.text);
+    else
+        write_profile(r, format, r->web->mirror->p, out);
+}
+
+static void post_stop(struct request *r, FILE *out)
+{
+    command(r, COMMAND_STOP, 0, out);
 }
 
 static void post_pause(struct request *r, FILE *out)
@@ -358,8 +329,7 @@ static void post_interval(struct request *r, FILE *out)
         text = r->interval;
     if (parse_duration_ns(text, &ns) < 0)
         answer_error(r, MHD_HTTP_BAD_REQUEST,
-                     "interval: want a time from 0.1ms to 10s, as 10ms (a plain number: seconds)",
-                     out);
+                     "interval: want a time from 0.1ms to 10s, as 10ms (a plain number: seconds)");
     else
         command(r, COMMAND_INTERVAL, ns, out);
 }
@@ -368,15 +338,16 @@ static void post_login(struct request *r, FILE *out)
 {
     bool wait = false;
     if (!r->web->users) {
-        answer_error(r, MHD_HTTP_NOT_FOUND, "there are no users", out);
+        answer_error(r, MHD_HTTP_NOT_FOUND, "there are no users");
         return;
     }
-    r->login = users_login(r->web->users, r->name, r->password, &wait);
+    const struct login *login = users_login(r->web->users, r->name, r->password, &wait);
     explicit_bzero(r->password, sizeof(r->password));
-    if (r->login) {
+    if (login) {
+        r->login = *login;
         r->status = MHD_HTTP_SEE_OTHER;
         r->location = "/";
-        r->cookie = r->login->cookie;
+        r->cookie = r->login.cookie;
         return;
     }
     r->status = wait ? MHD_HTTP_TOO_MANY_REQUESTS : MHD_HTTP_UNAUTHORIZED;
@@ -387,15 +358,15 @@ static void post_login(struct request *r, FILE *out)
 static void post_logout(struct request *r, FILE *out)
 {
     (void)out;
-    if (r->web->users && r->login)
-        users_logout(r->web->users, r->login->cookie);
+    if (r->logged_in)
+        users_logout(r->web->users, r->login.cookie);
+    r->cookie = "";
     r->status = MHD_HTTP_SEE_OTHER;
     r->location = "/";
 }
 
-/* --- the flame graph's page, where this build has one */
+/* --- the flame graph's page */
 
-#if __has_include("report/flamegraph.h")
 static void write_flame_scripts(void *user, FILE *out)
 {
     (void)user;
@@ -425,40 +396,39 @@ static void get_flame_live(struct request *r, FILE *out)
     r->type = "text/javascript; charset=utf-8";
     fputs(page_flame, out);
 }
-#endif
 
 static const struct route routes[] = {
-    {"", false, see_slash},
-    {"/", false, get_page},
-    {"/page.css", false, get_style},
-    {"/page.js", false, get_script},
-    {"/api/status", false, get_status},
-    {"/api/functions", false, get_functions},
-    {"/api/threads", false, get_threads},
-    {"/api/timeline", false, get_timeline},
-    {"/api/calls", false, get_calls},
-    {"/api/stacks", false, get_stacks},
-    {"/api/profile", false, get_profile},
-    {"/api/pause", true, post_pause},
-    {"/api/resume", true, post_resume},
-    {"/api/reset", true, post_reset},
-    {"/api/interval", true, post_interval},
-    {"/debug/pprof/profile", false, get_pprof},
-    {"/metrics", false, get_metrics},
-    {"/login", true, post_login},
-    {"/logout", true, post_logout},
-    {"/ox_profile", false, see_page},
-    {"/ox_profile/", false, see_page},
-    {"/ox_profile/status", false, get_old_status},
-    {"/ox_profile/pause", true, post_pause},
-    {"/ox_profile/unpause", true, post_resume},
-    {"/ox_profile/set_interval", true, post_interval},
-#if __has_include("report/flamegraph.h")
-    {"/flame", false, get_flame},
-    {"/flame.css", false, get_flame_style},
-    {"/flame.js", false, get_flame_script},
-    {"/flame_live.js", false, get_flame_live},
-#endif
+    {"", false, ASKS_NOTHING, see_slash},
+    {"/", false, ASKS_NOTHING, get_page},
+    {"/page.css", false, ASKS_NOTHING, get_style},
+    {"/page.js", false, ASKS_NOTHING, get_script},
+    {"/api/status", false, ASKS_NOTHING, get_status},
+    {"/api/functions", false, ASKS_LIST, get_functions},
+    {"/api/threads", false, ASKS_NOTHING, get_threads},
+    {"/api/timeline", false, ASKS_PART, get_timeline},
+    {"/api/calls", false, ASKS_NOTHING, get_calls},
+    {"/api/stacks", false, ASKS_PART, get_stacks},
+    {"/api/profile", false, ASKS_PART, get_profile},
+    {"/api/pause", true, ASKS_NOTHING, post_pause},
+    {"/api/resume", true, ASKS_NOTHING, post_resume},
+    {"/api/reset", true, ASKS_NOTHING, post_reset},
+    {"/api/interval", true, ASKS_NOTHING, post_interval},
+    {"/api/snapshot", true, ASKS_NOTHING, post_snapshot},
+    {"/api/stop", true, ASKS_NOTHING, post_stop},
+    {"/debug/pprof/profile", false, ASKS_NOTHING, get_pprof},
+    {"/metrics", false, ASKS_NOTHING, get_metrics},
+    {"/login", true, ASKS_NOTHING, post_login},
+    {"/logout", true, ASKS_NOTHING, post_logout},
+    {"/ox_profile", false, ASKS_NOTHING, see_page},
+    {"/ox_profile/", false, ASKS_NOTHING, see_page},
+    {"/ox_profile/status", false, ASKS_LIST, get_old_status},
+    {"/ox_profile/pause", true, ASKS_NOTHING, post_pause},
+    {"/ox_profile/unpause", true, ASKS_NOTHING, post_resume},
+    {"/ox_profile/set_interval", true, ASKS_NOTHING, post_interval},
+    {"/flame", false, ASKS_NOTHING, get_flame},
+    {"/flame.css", false, ASKS_NOTHING, get_flame_style},
+    {"/flame.js", false, ASKS_NOTHING, get_flame_script},
+    {"/flame_live.js", false, ASKS_NOTHING, get_flame_live},
 };
 
 const struct route *route_find(const char *path, bool post, bool *ret_other_method)

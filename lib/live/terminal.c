@@ -415,11 +415,8 @@ static void follow_size(struct terminal *t)
 static bool take_news(struct terminal *t)
 {
     struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
-    struct delta *d = feed_take(t->feed);
-    if (d) {
-        t->stale |= !t->mirror->updates;
-        mirror_apply(t->mirror, d);
-    }
+    bool first = !t->mirror->updates;
+    t->stale |= mirror_follow(t->mirror, t->feed) && first;
     return poll(&in, 1, 0) >= 0 && !(in.revents & (POLLHUP | POLLERR | POLLNVAL));
 }
 
@@ -471,9 +468,8 @@ static void search(struct terminal *t)
 static void command(struct terminal *t, enum command_kind kind, uint64_t value_ns)
 {
     struct error err;
-    if (feed_command(t->feed, kind, value_ns, &err) < 0)
+    if (mirror_command(t->mirror, t->feed, kind, value_ns, &err) < 0)
         snprintf(t->message, sizeof(t->message), "%s", err.text);
-    take_news(t);
 }
 
 static void ask_interval(struct terminal *t)

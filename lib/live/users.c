@@ -17,6 +17,8 @@
 enum {
     TRIES_EACH = 5, /* a minute */
     TRIES_ALL = 20,
+    STRANGERS_MAX = 2 * TRIES_ALL, /* a minute's tries may fall into two minutes of them all */
+    NAME_MAX_BYTES = 64,
     PASSWORD_MAX_BYTES = 512, /* CRYPT_MAX_PASSPHRASE_SIZE */
     FILE_LINE_BYTES = 1024,
     BASIC_MAX_BYTES = 1024,
@@ -35,10 +37,17 @@ struct user {
     struct tries tries;
 };
 
+/* Who is not there has tries as well, or they would tell who is. */
+struct stranger {
+    char name[NAME_MAX_BYTES + 1];
+    struct tries tries;
+};
+
 struct users {
     struct user all[USERS_MAX];
     size_t n;
     struct tries tries;
+    struct stranger strangers[STRANGERS_MAX];
     struct login logins[LOGINS_MAX];
     struct {
         char credentials[BASIC_MAX_BYTES]; /* "": free */
@@ -81,11 +90,19 @@ static bool strong_hash(const char *hash)
     return false;
 }
 
+static struct user *find_user(struct users *u, const char *name)
+{
+    for (size_t i = 0; i < u->n; i++)
+        if (!strcmp(u->all[i].name, name))
+            return &u->all[i];
+    return NULL;
+}
+
 static int add_user(struct users *u, char *line, size_t number, struct error *err)
 {
     char *rest = line, *name = strsep(&rest, ":"), *hash = strsep(&rest, ":");
     char *role = rest;
-    if (!*name || !hash || !role || strlen(name) > 64)
+    if (!*name || !hash || !role || strlen(name) > NAME_MAX_BYTES)
         return error_set(err, -EINVAL, "line %zu: want NAME:HASH:look or NAME:HASH:control",
                          number);
     if (strcmp(role, "look") && strcmp(role, "control"))
@@ -95,6 +112,8 @@ static int add_user(struct users *u, char *line, size_t number, struct error *er
                          "line %zu: want a hash of yescrypt, scrypt, bcrypt or SHA-512, as "
                          "mkpasswd(1) makes",
                          number);
+    if (find_user(u, name))
+        return error_set(err, -EINVAL, "line %zu: that name was there before", number);
     if (u->n == USERS_MAX)
         return error_set(err, -E2BIG, "more than %d users", USERS_MAX);
     u->all[u->n++] = (struct user){.name = mem_strdup(name),
@@ -178,14 +197,27 @@ static bool same_text(const char *a, const char *b)
     return !differ;
 }
 
+/* In the place of the one whose minute began first. */
+static struct tries *stranger_tries(struct users *u, const char *name)
+{
+    struct stranger *place = &u->strangers[0];
+    for (size_t i = 0; i < STRANGERS_MAX; i++) {
+        struct stranger *s = &u->strangers[i];
+        if (s->tries.since_ns && !strncmp(s->name, name, NAME_MAX_BYTES))
+            return &s->tries;
+        if (s->tries.since_ns < place->tries.since_ns)
+            place = s;
+    }
+    *place = (struct stranger){0};
+    snprintf(place->name, sizeof(place->name), "%s", name);
+    return &place->tries;
+}
+
 static struct user *check(struct users *u, const char *name, const char *password, bool *ret_wait)
 {
-    struct user *user = NULL;
-    for (size_t i = 0; i < u->n; i++)
-        if (!strcmp(u->all[i].name, name))
-            user = &u->all[i];
+    struct user *user = find_user(u, name);
     *ret_wait = strlen(password) >= PASSWORD_MAX_BYTES || too_many(&u->tries, TRIES_ALL) ||
-                (user && too_many(&user->tries, TRIES_EACH));
+                too_many(user ? &user->tries : stranger_tries(u, name), TRIES_EACH);
     if (*ret_wait)
         return NULL;
     const char *wanted = user ? user->hash : u->nobody_hash;

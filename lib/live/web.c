@@ -2,6 +2,7 @@
 #include "live/web.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -9,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "live/json.h"
 #include "live/page.h"
 #include "live/request.h"
 
@@ -17,7 +19,8 @@ enum {
     CLIENTS_MAX = 128,        /* past it the one that has sent no whole request for longest goes */
     DAEMON_CLIENTS_MAX = 512, /* with those that are shut, until libmicrohttpd has seen it */
     CLIENT_MEMORY_BYTES =
-        16 << 10, /* a request's line and headers: 8 KiB, and what is made of them */
+        16 << 10,           /* a request's line and headers: 8 KiB, and what is made of them */
+    PIECE_BYTES = 32 << 10, /* of an answer; read within reading_ns */
 };
 static const uint64_t headers_ns = 10 * OX_NS_PER_S, body_ns = 10 * OX_NS_PER_S,
                       reading_ns = 60 * OX_NS_PER_S;
@@ -40,17 +43,24 @@ static void shut(struct web *w, struct client *c)
     shutdown(c->fd, SHUT_RDWR);
 }
 
+/* Strangers first, wherever they are; then those that ask for nothing. */
+static unsigned worth(const struct client *c)
+{
+    return !c->admitted ? 0 : c->state == CLIENT_HEADERS ? 1 : c->state != CLIENT_WAITING ? 2 : 3;
+}
+
+/* Of those of least worth the one that is at it for longest; never the newcomer. */
 static void shut_one(struct web *w)
 {
-    struct client *oldest = NULL;
-    for (struct client *c = w->oldest; c; c = c->newer)
-        if (!c->shut && c->state == CLIENT_HEADERS && (!oldest || c->since_ns < oldest->since_ns))
-            oldest = c;
-    for (struct client *c = w->oldest; c && !oldest; c = c->newer)
-        if (!c->shut && c->state != CLIENT_WAITING)
-            oldest = c;
-    if (oldest)
-        shut(w, oldest);
+    struct client *least = NULL;
+    for (struct client *c = w->oldest; c && c != w->newest; c = c->newer) {
+        bool less = !least || worth(c) < worth(least) ||
+                    (worth(c) == worth(least) && c->since_ns < least->since_ns);
+        if (!c->shut && less)
+            least = c;
+    }
+    if (least)
+        shut(w, least);
 }
 
 static bool too_slow(const struct client *c, uint64_t now)
@@ -127,22 +137,53 @@ static void add_headers(struct request *r, struct MHD_Response *response)
         MHD_add_response_header(response, "Content-Disposition", r->disposition);
     if (r->location)
         MHD_add_response_header(response, "Location", r->location);
-    snprintf(cookie, sizeof(cookie), "oxprof=%s; Path=/; HttpOnly; SameSite=Strict",
-             r->cookie ? r->cookie : "");
+    snprintf(cookie, sizeof(cookie), "%s=%s; Path=/; HttpOnly; SameSite=Strict%s",
+             r->web->cookie_name, r->cookie ? r->cookie : "",
+             r->cookie && !*r->cookie ? "; Max-Age=0" : "");
     if (r->status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, "Allow", r->allow);
     if (r->cookie)
         MHD_add_response_header(response, "Set-Cookie", cookie);
 }
 
-static enum MHD_Result send_answer(struct request *r, char *body, size_t bytes)
+struct body {
+    struct client *client; /* outlives it */
+    char *text;            /* owned */
+    size_t bytes;
+};
+
+/* Each piece that is asked for says that those before were read. */
+static ssize_t read_body(void *body, uint64_t at, char *ret, size_t most)
 {
+    const struct body *b = body;
+    size_t n = b->bytes - at < most ? b->bytes - at : most;
+    if (at >= b->bytes)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    memcpy(ret, b->text + at, n);
+    set_state(b->client, CLIENT_READS);
+    return (ssize_t)n;
+}
+
+static void free_body(void *body)
+{
+    struct body *b = body;
+    free(b->text);
+    free(b);
+}
+
+/* Takes the text. */
+static enum MHD_Result send_answer(struct request *r, char *text, size_t bytes)
+{
+    struct body *b = mem_alloc(sizeof(*b));
+    *b = (struct body){.client = r->client, .text = text, .bytes = bytes};
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(bytes, body, MHD_RESPMEM_MUST_FREE);
+        MHD_create_response_from_callback(bytes, PIECE_BYTES, read_body, b, free_body);
     if (!response) {
-        free(body);
+        free_body(b);
         return MHD_NO;
     }
+    r->answer_bytes += bytes;
+    r->web->answer_bytes += bytes;
     add_headers(r, response);
     set_state(r->client, CLIENT_READS);
     enum MHD_Result rc = MHD_queue_response(r->connection, r->status, response);
@@ -175,21 +216,60 @@ static void wait_no_more(struct web *w, const struct request *r)
         }
 }
 
-static enum MHD_Result answer(struct request *r)
+static enum MHD_Result send_failure(struct request *r)
 {
     char *body = NULL;
     size_t bytes = 0;
     FILE *out = open_memstream(&body, &bytes);
     if (!out)
         return MHD_NO;
+    fputs("{\"error\":", out);
+    live_json_text(out, r->failure.text);
+    fputs("}\n", out);
+    if (fclose(out) != 0) {
+        free(body);
+        return MHD_NO;
+    }
+    r->type = "application/json";
+    r->disposition[0] = 0;
+    return send_answer(r, body, bytes);
+}
+
+/* False: it could not be written. */
+static bool write_answer(struct request *r, char **ret_body, size_t *ret_bytes)
+{
+    struct error err;
+    FILE *out = open_memstream(ret_body, ret_bytes);
+    if (!out)
+        return false;
+    if (r->route->asks == ASKS_NOTHING || request_query(r, &err))
+        r->route->answer(r, out);
+    else
+        answer_error(r, MHD_HTTP_BAD_REQUEST, err.text);
+    bool written = !ferror(out);
+    return fclose(out) == 0 && written;
+}
+
+static enum MHD_Result answer(struct request *r)
+{
+    char *body = NULL;
+    size_t bytes = 0;
+    if (r->client->shut)
+        return MHD_NO;
+    if (!gate_still_admits(r))
+        return send_answer(r, mem_strdup(""), 0);
     r->status = MHD_HTTP_OK;
     r->type = "application/json";
     r->waits = false;
-    r->route->answer(r, out);
-    fclose(out);
-    if (!r->waits)
+    if (!write_answer(r, &body, &bytes))
+        answer_error(r, MHD_HTTP_INTERNAL_SERVER_ERROR, "the answer could not be written");
+    else if (r->web->answer_bytes && r->web->answer_bytes + bytes > ANSWERS_MAX_BYTES)
+        answer_error(r, MHD_HTTP_SERVICE_UNAVAILABLE, "too many answers wait to be read");
+    else if (!r->waits && !r->failure.text[0])
         return send_answer(r, body, bytes);
     free(body);
+    if (r->failure.text[0])
+        return send_failure(r);
     await_time(r);
     return MHD_YES;
 }
@@ -206,6 +286,7 @@ static enum MHD_Result on_field(void *request, enum MHD_ValueKind kind, const ch
     (void)type;
     (void)encoding;
     char *field = !strcmp(key, "interval")   ? r->interval
+                  : !strcmp(key, "format")   ? r->format
                   : !strcmp(key, "name")     ? r->name
                   : !strcmp(key, "password") ? r->password
                                              : NULL;
@@ -244,6 +325,9 @@ static void on_completed(void *web, struct MHD_Connection *connection, void **co
         MHD_destroy_post_processor(r->form);
     set_state(r->client, CLIENT_HEADERS);
     mirror_mark_release(&r->mark);
+    r->web->answer_bytes -= r->answer_bytes;
+    if (r->query.filter)
+        regfree(&r->re);
     explicit_bzero(r, sizeof(*r));
     free(r);
     *con_cls = NULL;
@@ -254,9 +338,7 @@ static enum MHD_Result take_body(struct request *r, const char *data, size_t byt
     r->body_bytes += bytes;
     if (r->body_bytes > BODY_MAX_BYTES)
         return MHD_NO;
-    if (r->form)
-        MHD_post_process(r->form, data, bytes);
-    return MHD_YES;
+    return r->form ? MHD_post_process(r->form, data, bytes) : MHD_YES;
 }
 
 static enum MHD_Result on_request(void *web, struct MHD_Connection *connection, const char *url,
@@ -272,6 +354,7 @@ static enum MHD_Result on_request(void *web, struct MHD_Connection *connection, 
         set_state(r->client, CLIENT_BODY);
         if (!gate_admits(r, url, method))
             return send_refusal(r, url);
+        r->client->admitted |= !r->web->users || r->logged_in;
         if (r->route->changes)
             r->form = MHD_create_post_processor(connection, 1024, on_field, r);
         return MHD_YES;
@@ -286,17 +369,47 @@ static enum MHD_Result on_request(void *web, struct MHD_Connection *connection, 
 
 /* --- the thread */
 
+/* Nothing reads from a suspended connection, so libmicrohttpd does not see its end. */
+static bool has_gone(const struct client *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0;
+}
+
 static void resume_due(struct web *w)
 {
     uint64_t now = clock_now_ns();
     for (struct request *r = w->waiting, *next; r; r = next) {
         next = r->next_waiting;
-        if (now < r->due_ns && !atomic_load(&w->ending))
+        bool gone = has_gone(r->client);
+        if (now < r->due_ns && !atomic_load(&w->ending) && !gone)
             continue;
+        if (gone)
+            shut(w, r->client);
         wait_no_more(w, r);
         set_state(r->client, CLIENT_BODY);
         MHD_resume_connection(r->connection);
     }
+}
+
+static bool somebody_reads(const struct web *w)
+{
+    for (const struct client *c = w->oldest; c; c = c->newer)
+        if (!c->shut && c->state == CLIENT_READS)
+            return true;
+    return false;
+}
+
+/* MHD_stop_daemon() aborts where a connection is still suspended: from now on none will be. And it
+ * cuts off what is being sent: whoever reads has a second. */
+static void finish_answers(struct web *w)
+{
+    uint64_t end_ns = clock_now_ns() + OX_NS_PER_S;
+    resume_due(w);
+    MHD_run(w->daemon);
+    while (somebody_reads(w) && clock_now_ns() < end_ns)
+        MHD_run_wait(w->daemon, TURN_MS);
+    resume_due(w);
 }
 
 static void *web_main(void *web)
@@ -304,15 +417,12 @@ static void *web_main(void *web)
     struct web *w = web;
     prctl(PR_SET_NAME, "oxprof-web");
     while (!atomic_load(&w->ending)) {
-        struct delta *d = feed_take(w->feed);
-        if (d)
-            mirror_apply(w->mirror, d);
+        mirror_follow(w->mirror, w->feed);
         resume_due(w);
         shut_slow(w);
         MHD_run_wait(w->daemon, TURN_MS);
     }
-    resume_due(w);
-    MHD_run(w->daemon);
+    finish_answers(w);
     return NULL;
 }
 
@@ -339,6 +449,8 @@ int web_start(struct web **ret, struct feed *feed, struct listening *listening, 
     w->address = listening->unix_path ? mem_printf("http://localhost%s (curl --unix-socket %s)",
                                                    w->root, listening->unix_path)
                                       : mem_printf("http://%s%s", listening->host, w->root);
+    const char *port = strrchr(listening->host, ':');
+    snprintf(w->cookie_name, sizeof(w->cookie_name), "oxprof%.6s", port ? port + 1 : "");
     w->daemon = start_daemon(w);
     int rc = w->daemon ? pthread_create(&w->thread, NULL, web_main, w) : EIO;
     if (rc != 0) {

@@ -185,21 +185,40 @@ uint32_t profile_other_thread(struct profile *p)
     return p->other_thread;
 }
 
-uint32_t profile_thread(struct profile *p, pid_t pid, pid_t tid, const char *name)
+/* key: the tid, or what stands for it. NULL where it is not known yet. */
+static uint64_t *known_thread(const struct profile *p, pid_t pid, uint64_t key)
 {
-    const uint64_t *known = map_find(&p->by_thread, (uint64_t)pid, (uint64_t)tid);
-    if (known) {
-        struct profile_thread *t = &p->threads[*known];
-        if (strcmp(intern_get(p->strings, t->name), name) != 0)
-            t->name = intern_put(p->strings, name);
-        return (uint32_t)*known;
-    }
+    return map_find(&p->by_thread, (uint64_t)pid, key);
+}
+
+static uint32_t new_thread(struct profile *p, uint64_t key, const struct profile_thread *t)
+{
     if (p->by_thread.n >= p->limits.threads)
         return profile_other_thread(p);
-    uint32_t thread = add_thread(
-        p, &(struct profile_thread){.pid = pid, .tid = tid, .name = intern_put(p->strings, name)});
-    map_put(&p->by_thread, (uint64_t)pid, (uint64_t)tid, thread);
+    uint32_t thread = add_thread(p, t);
+    map_put(&p->by_thread, (uint64_t)t->pid, key, thread);
     return thread;
+}
+
+uint32_t profile_thread(struct profile *p, pid_t pid, pid_t tid, const char *name)
+{
+    const uint64_t *known = known_thread(p, pid, (uint64_t)tid);
+    struct profile_thread *t = known ? &p->threads[*known] : NULL;
+    if (!t)
+        return new_thread(
+            p, (uint64_t)tid,
+            &(struct profile_thread){.pid = pid, .tid = tid, .name = intern_put(p->strings, name)});
+    if (strcmp(intern_get(p->strings, t->name), name) != 0)
+        t->name = intern_put(p->strings, name);
+    return (uint32_t)*known;
+}
+
+uint32_t profile_named_thread(struct profile *p, pid_t pid, const char *name)
+{
+    struct profile_thread t = {.pid = pid, .name = intern_put(p->strings, name)};
+    uint64_t key = (uint64_t)1 << 32 | t.name; /* no tid */
+    const uint64_t *known = known_thread(p, pid, key);
+    return known ? (uint32_t)*known : new_thread(p, key, &t);
 }
 
 /* False where the child is new and the trie full. */
@@ -321,7 +340,7 @@ void profile_reset(struct profile *p)
     p->untimed = 0;
     memset(p->lost, 0, sizeof(p->lost));
     p->python_torn = p->python_mismatches = 0;
-    p->truncated = p->folded = p->unattributed = 0;
+    p->truncated = p->given_up = p->folded = p->unattributed = 0;
     p->ticks = p->ticks_missed = 0;
     p->duration_ns = 0;
     p->cost = (struct profile_cost){0};

@@ -74,8 +74,8 @@ struct profile_node {
 };
 
 struct profile_thread {
-    pid_t pid, tid;
-    uint32_t name; /* last seen */
+    pid_t pid, tid; /* 0: not known */
+    uint32_t name;  /* last seen */
 };
 
 /* Hits of one stack in one thread and state. */
@@ -159,6 +159,7 @@ struct profile {
     uint64_t threads_seen;
     uint64_t lost[LOSS_N];
     uint64_t truncated;         /* samples whose stack did not reach its thread's first function */
+    uint64_t given_up;          /* of those: unwinding took too much */
     uint64_t python_torn;       /* samples whose Python frames could not be followed to their end */
     uint64_t python_mismatches; /* samples whose native and Python frames did not fit together */
     uint64_t folded;            /* samples whose stack a limit cut: SELF fell on a caller */
@@ -166,6 +167,8 @@ struct profile {
     uint64_t hidden;            /* of a view: samples that its filter left out */
     /* of the adder's limits, since the beginning */
     uint64_t modules_folded; /* mappings that came under the module "[other]" */
+    uint64_t mappings_cut;   /* how often a mapping found its table full */
+    uint64_t cfi_cut;        /* modules whose unwind information was not read to its end */
     uint64_t tables_cut;     /* symbol tables that were not read to their end */
     uint64_t lines_cut;      /* places whose debug information took too much to read */
     uint64_t names_folded;   /* names that became "[other]", beside those of the strings */
@@ -194,6 +197,9 @@ void profile_name(struct profile *p, uint32_t frame, enum frame_kind kind, uint3
 
 /* The thread with these numbers, added if new. Renames it if the name has changed. */
 uint32_t profile_thread(struct profile *p, pid_t pid, pid_t tid, const char *name);
+
+/* The same for threads whose number is not known: told apart by their names, their tid is 0. */
+uint32_t profile_named_thread(struct profile *p, pid_t pid, const char *name);
 
 /* The thread "[other]", for those whose thread is not known. */
 uint32_t profile_other_thread(struct profile *p);

@@ -52,8 +52,7 @@ struct firefox {
     const struct report_options *opt;
     struct tabulation tab;
     struct timeline time;
-    struct intern *strings; /* owned; of the file */
-    uint32_t n_strings;
+    struct intern *strings;     /* owned; of the file */
     struct frame_entry *frames; /* owned, as are the arrays below */
     size_t n_frames, frames_cap;
     struct stack_entry *stacks;
@@ -144,9 +143,7 @@ static void add_sources(struct firefox *f)
 
 static uint32_t put_text(struct firefox *f, const char *text)
 {
-    uint32_t id = intern_put(f->strings, text);
-    f->n_strings = id >= f->n_strings ? id + 1 : f->n_strings;
-    return id;
+    return intern_put(f->strings, text);
 }
 
 static uint32_t put_string(struct firefox *f, uint32_t string)
@@ -327,7 +324,7 @@ static void put_shared(struct firefox *f)
              {"content", put_null});
     OX_TABLE(f, "sourceLocationTable", 0, {"source", put_zero}, {"line", put_zero},
              {"column", put_zero});
-    put_column(f, "stringArray", f->n_strings, string_text);
+    put_column(f, "stringArray", intern_count(f->strings), string_text);
     json_close(&f->json, '}');
 }
 

@@ -328,10 +328,13 @@ static void put_head(struct flame *f)
     put_number(f, "ticks", p->ticks);
     put_number(f, "ticks_missed", p->ticks_missed);
     put_number(f, "truncated", p->truncated);
+    put_number(f, "given_up", p->given_up);
     put_number(f, "hidden", p->hidden);
     put_number(f, "folded", p->folded);
     put_number(f, "unattributed", p->unattributed);
     put_number(f, "modules_folded", p->modules_folded);
+    put_number(f, "mappings_cut", p->mappings_cut);
+    put_number(f, "cfi_cut", p->cfi_cut);
     put_number(f, "tables_cut", p->tables_cut);
     put_number(f, "names_folded", intern_overflowed(p->strings) + p->names_folded);
     fprintf(f->out, ",\n\"cpu_only\":%s", p->cpu_only ? "true" : "false");

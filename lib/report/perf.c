@@ -1,25 +1,31 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/error.h"
 #include "base/mem.h"
 #include "report/stack.h"
 
 /*
- * What `perf script` prints: an event for each sample, since most readers count events, each with a
- * period of 1, since the others add up periods. All under one event's name: stackcollapse-perf.pl
- * takes only the first that it meets.
+ * What `perf script` prints: an event for each sample, each with a period of 1, since readers
+ * differ in what they weigh an event by: stackcollapse-perf.pl adds up periods, the Firefox
+ * Profiler counts events, speedscope (1.25) takes the time up to the next one. Only so do all find
+ * the same. All under one event's name: stackcollapse-perf.pl takes only the first that it meets.
  */
+enum { BLOCK_BYTES = 1 << 18 };
+
 struct perf {
     const struct profile *p;
     const struct report_options *opt;
     FILE *out;
     struct tabulation tab;
-    char *stack; /* owned; the text of the one at work, as open_memstream() gives it */
-    size_t stack_bytes;
+    char **frames; /* owned; by frame: its lines, NULL until they are needed */
+    char *stack;   /* owned; the text of the one at work */
+    size_t stack_bytes, stack_cap;
+    char *block; /* owned; its event, as often as fits */
+    size_t block_cap;
 };
 
 /* Readers end a module at a blank or bracket, a command at a blank. Takes the text. */
@@ -47,30 +53,45 @@ static char *module_of(const struct perf *f, const struct profile_frame *frame, 
     return mem_strdup(frame->kind == KIND_JIT ? "/tmp/perf.map" : "[unknown]");
 }
 
-static void put_frame(struct perf *f, FILE *out, const struct profile_frame *frame, uint32_t line,
-                      bool inlined)
+static char *line_text(const struct perf *f, const struct profile_frame *frame, uint32_t line,
+                       bool inlined)
 {
     struct report_row row = report_row_of(f->p, f->opt, frame, line);
     OX_FREE char *name = report_function_label(f->p, f->opt, &row);
     OX_FREE char *module = inlined ? mem_strdup("inlined") : module_of(f, frame, line);
-    fprintf(out, "\t%16" PRIx64 " %s+0x0 (%s)\n", frame->address, name, module);
+    return mem_printf("\t%" PRIx64 " %s+0x0 (%s)\n", frame->address, name, module);
+}
+
+static const char *frame_text(struct perf *f, uint32_t number)
+{
+    const struct profile_frame *frame = &f->p->frames[number];
+    struct shown_lines shown = report_lines(f->p, f->opt, number);
+    if (f->frames[number])
+        return f->frames[number];
+    char *text = mem_strdup("");
+    for (uint32_t line = shown.first; line < shown.end; line++) {
+        OX_FREE char *before = text, *more = line_text(f, frame, line, line + 1 < shown.end);
+        text = mem_printf("%s%s", before, more);
+    }
+    return f->frames[number] = text;
+}
+
+static void add_text(struct perf *f, const char *text)
+{
+    size_t bytes = strlen(text);
+    f->stack = mem_grow(f->stack, &f->stack_cap, f->stack_bytes + bytes, 1);
+    memcpy(f->stack + f->stack_bytes, text, bytes);
+    f->stack_bytes += bytes;
 }
 
 static void make_stack(struct perf *f, uint32_t node)
 {
-    free(f->stack);
-    FILE *out = open_memstream(&f->stack, &f->stack_bytes);
-    if (!out)
-        die("out of memory");
+    f->stack_bytes = 0;
     do {
-        const struct profile_frame *frame = &f->p->frames[f->p->nodes[node].frame];
-        struct shown_lines shown = report_lines(f->p, f->opt, f->p->nodes[node].frame);
-        for (uint32_t line = shown.first; line < shown.end; line++)
-            put_frame(f, out, frame, line, line + 1 < shown.end);
+        add_text(f, frame_text(f, f->p->nodes[node].frame));
         node = f->p->nodes[node].parent;
     } while (node);
-    fputc('\n', out);
-    fclose(out);
+    add_text(f, "\n");
 }
 
 static char *command_of(const struct profile *p, const struct profile_thread *t)
@@ -82,21 +103,65 @@ static char *command_of(const struct profile *p, const struct profile_thread *t)
     return mem_printf(":%d", t->tid);
 }
 
+/* Readers tell threads apart by their numbers. No thread has one so high (PID_MAX_LIMIT). */
+static int number_of(const struct perf *f, const struct profile_thread *t)
+{
+    return t->tid ? t->tid : INT32_MAX - (int)(t - f->p->threads);
+}
+
+/* An event's text; its time stands in a field that all events of a block have in common. */
+struct event {
+    size_t bytes, time_at, time_bytes;
+};
+
+static uint64_t time_us(const struct perf *f, uint64_t tick)
+{
+    return tick * ((f->p->interval_ns ? f->p->interval_ns : OX_NS_PER_S / 100) / 1000);
+}
+
+static void put_time(const struct perf *f, const struct event *e, size_t copy, uint64_t tick)
+{
+    char *at = f->block + copy * e->bytes + e->time_at + e->time_bytes;
+    uint64_t us = time_us(f, tick);
+    for (size_t i = 0; i < e->time_bytes; i++) {
+        bool blank = i > 7 && !us;
+        *--at = (char)(i == 6 ? '.' : blank ? ' ' : '0' + us % 10);
+        us = i == 6 ? us : us / 10;
+    }
+}
+
+/* The event as often as fits into the block: then only times are to be written. */
+static struct event fill_block(struct perf *f, const struct profile_thread *t, uint64_t last_tick,
+                               size_t *ret_copies)
+{
+    OX_FREE char *command = command_of(f->p, t);
+    OX_FREE char *time = mem_printf("%5" PRIu64 ".000000", time_us(f, last_tick) / 1000000);
+    OX_FREE char *head = mem_printf("%-16s %d/%d [000] %s:          1 cpu-clock: \n", command,
+                                    t->pid, number_of(f, t), time);
+    struct event e = {.bytes = strlen(head) + f->stack_bytes, .time_bytes = strlen(time)};
+    e.time_at = (size_t)(strstr(head, "] ") + 2 - head);
+    size_t fit = BLOCK_BYTES / e.bytes;
+    *ret_copies = fit < 1 ? 1 : *ret_copies < fit ? *ret_copies : fit;
+    f->block = mem_grow(f->block, &f->block_cap, *ret_copies * e.bytes, 1);
+    for (size_t i = 0; i < *ret_copies; i++) {
+        memcpy(f->block + i * e.bytes, head, strlen(head));
+        memcpy(f->block + i * e.bytes + strlen(head), f->stack, f->stack_bytes);
+    }
+    return e;
+}
+
 /* hits events, a tick apart; the first in tick `tick`. */
 static void put_events(struct perf *f, const struct profile_thread *t, uint64_t tick, uint64_t hits)
 {
-    OX_FREE char *command = command_of(f->p, t);
-    OX_FREE char *head = mem_printf("%-16s %d/%d [000] ", command, t->pid, t->tid);
-    size_t head_bytes = strlen(head);
-    uint64_t interval_ns = f->p->interval_ns ? f->p->interval_ns : OX_NS_PER_S / 100;
-    for (uint64_t i = 0; i < hits && !ferror(f->out); i++) {
-        char time[64];
-        uint64_t us = (tick + i) * (interval_ns / 1000);
-        int n = snprintf(time, sizeof(time), "%5" PRIu64 ".%06" PRIu64 ":          1 cpu-clock: \n",
-                         us / 1000000, us % 1000000);
-        fwrite_unlocked(head, 1, head_bytes, f->out);
-        fwrite_unlocked(time, 1, (size_t)n, f->out);
-        fwrite_unlocked(f->stack, 1, f->stack_bytes, f->out);
+    size_t copies = hits;
+    struct event e = fill_block(f, t, tick + hits - 1, &copies);
+    while (hits && !ferror(f->out)) {
+        size_t n = hits < copies ? hits : copies;
+        for (size_t i = 0; i < n; i++)
+            put_time(f, &e, i, tick + i);
+        fwrite_unlocked(f->block, 1, n * e.bytes, f->out);
+        tick += n;
+        hits -= n;
     }
 }
 
@@ -116,10 +181,20 @@ static void put_tallies(struct perf *f, uint32_t thread)
 int report_perf(const struct profile *p, const struct report_options *opt, FILE *out)
 {
     struct perf f = {.p = p, .opt = opt, .out = out};
+    uint64_t samples = profile_samples(p, PROFILE_CPU), waiting = profile_samples(p, PROFILE_WAIT);
+    if (samples > REPORT_PERF_EVENTS_MAX || waiting > REPORT_PERF_EVENTS_MAX - samples) {
+        errno = EFBIG;
+        return -EFBIG;
+    }
     tabulation_init(&f.tab, p, opt);
+    f.frames = mem_alloc(p->n_frames * sizeof(*f.frames));
     for (size_t i = 0; i < f.tab.n_threads; i++)
         put_tallies(&f, f.tab.threads[i].thread);
+    for (size_t i = 0; i < p->n_frames; i++)
+        free(f.frames[i]);
+    free(f.frames);
     free(f.stack);
+    free(f.block);
     tabulation_release(&f.tab);
     return report_finish(out);
 }

@@ -32,9 +32,8 @@ struct pprof {
     struct gzip gzip;
     struct wire_out message, part, inner; /* a field of the profile, a field of that, … */
     struct intern *strings;               /* owned; of the file */
-    uint32_t n_strings;
-    uint32_t *location_of; /* owned; by frame; 0: not used */
-    uint32_t *used;        /* owned; frames, by location - 1 */
+    uint32_t *location_of;                /* owned; by frame; 0: not used */
+    uint32_t *used;                       /* owned; frames, by location - 1 */
     size_t n_used;
     uint32_t *mapping_of; /* owned; by module and kind; 0: not used */
     struct out_mapping *mappings;
@@ -51,9 +50,7 @@ static uint32_t put_text(struct pprof *f, const char *text)
 {
     OX_FREE char *escaped = mem_alloc(4 * strlen(text) + 1);
     escape_text(escaped, 4 * strlen(text) + 1, text, NULL);
-    uint32_t id = intern_put(f->strings, escaped);
-    f->n_strings = id >= f->n_strings ? id + 1 : f->n_strings;
-    return id;
+    return intern_put(f->strings, escaped);
 }
 
 static uint32_t put_string(struct pprof *f, uint32_t string)
@@ -314,7 +311,7 @@ static void put_head(struct pprof *f, const struct report_options *opt)
 
 static void put_strings(struct pprof *f)
 {
-    for (uint32_t i = 0; i < f->n_strings; i++) {
+    for (uint32_t i = 0; i < intern_count(f->strings); i++) {
         const char *text = intern_get(f->strings, i);
         wire_clear(&f->part);
         wire_bytes(&f->part, PROFILE_STRING, text, strlen(text));
@@ -328,7 +325,6 @@ static struct pprof *pprof_new(const struct profile *p, FILE *out)
     f->p = p;
     gzip_open(&f->gzip, out);
     f->strings = intern_new(SIZE_MAX);
-    f->n_strings = 1;
     f->location_of = mem_alloc(p->n_frames * sizeof(*f->location_of));
     f->used = mem_alloc(p->n_frames * sizeof(*f->used));
     f->mapping_of = mem_alloc(p->n_modules * KIND_N * sizeof(*f->mapping_of));

@@ -85,7 +85,9 @@ int report_pprof(const struct profile *p, const struct report_options *opt, FILE
 int report_json(const struct profile *p, const struct report_options *opt, FILE *out);
 /* For KCachegrind, callgrind_annotate. */
 int report_callgrind(const struct profile *p, const struct report_options *opt, FILE *out);
-/* As `perf script` prints it: an event for each sample, so it is by far the largest. */
+/* As `perf script` prints it: an event for each sample, so it is by far the largest. -EFBIG, and
+ * nothing written, where there are more than REPORT_PERF_EVENTS_MAX. */
+enum { REPORT_PERF_EVENTS_MAX = 100 * 1000 * 1000 };
 int report_perf(const struct profile *p, const struct report_options *opt, FILE *out);
 /* For speedscope.app: a profile for each thread; in time where the profile is timed. */
 int report_speedscope(const struct profile *p, const struct report_options *opt, FILE *out);

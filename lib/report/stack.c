@@ -53,5 +53,5 @@ char *stack_thread_name(const struct profile *p, uint32_t thread)
 {
     const struct profile_thread *t = &p->threads[thread];
     OX_FREE char *name = report_escaped(p, t->name, NULL);
-    return t->pid ? mem_printf("%s (tid %d)", name, t->tid) : OX_TAKE(name);
+    return t->tid ? mem_printf("%s (tid %d)", name, t->tid) : OX_TAKE(name);
 }

@@ -95,6 +95,10 @@ static void put_limits_hit(struct text *t)
         put(t, "; %" PRIu64 " under thread [other] (memory limit)", p->unattributed);
     if (p->modules_folded)
         put(t, "; %" PRIu64 " mappings under module [other] (memory limit)", p->modules_folded);
+    if (p->mappings_cut)
+        put(t, "; %" PRIu64 " times a mapping was left out (memory limit)", p->mappings_cut);
+    if (p->cfi_cut)
+        put(t, "; %" PRIu64 " modules' unwind information cut (memory limit)", p->cfi_cut);
     if (p->tables_cut)
         put(t, "; %" PRIu64 " symbol tables cut (memory limit)", p->tables_cut);
     if (p->lines_cut)
@@ -134,6 +138,8 @@ static void put_samples(struct text *t)
     put(t, "; ");
     put_count(t, p->truncated, "stack");
     put(t, " truncated");
+    if (p->given_up)
+        put(t, " (%" PRIu64 " took too much to unwind)", p->given_up);
     put_python(t);
     put_limits_hit(t);
     end_line(t);
@@ -365,7 +371,7 @@ static void put_thread(struct text *t, const struct tab_thread *thread)
     OX_FREE char *name = report_escaped(p, known->name, NULL);
     put(t, "#");
     end_line(t);
-    if (!known->pid) /* "[other]", or a thread that a saved profile knows by name only */
+    if (!known->tid) /* "[other]", or a thread that a saved profile knows by name only */
         put(t, "# thread %s", name);
     else
         put(t, "# thread %d (%s)", known->tid, name);

@@ -11,7 +11,10 @@
 #include "session/naming.h"
 #include "session/state.h"
 
-enum { PERFMAP_MAX_BYTES = 256 << 20 };
+enum {
+    PERFMAP_MAX_BYTES = 256 << 20,
+    QUESTIONS_MAX = 512, /* on their way while ticks go on */
+};
 static const uint64_t jit_again_ns = 5 * OX_NS_PER_S;
 
 static uint32_t put(struct session *s, const char *text)
@@ -124,9 +127,10 @@ static void ask_jit(struct session *s, uint32_t frame)
     const struct profile_frame *f = &s->profile->frames[frame];
     const struct target *t = s->targets[OX_SPACE_NUMBER(f->space)];
     const char *name = t->perfmap ? perfmap_find(t->perfmap, f->address) : NULL;
-    name_plainly(s, frame, KIND_JIT, 0, "[jit]");
     if (name)
         namer_ask_demangled(s->namer, name, frame);
+    else
+        name_plainly(s, frame, KIND_JIT, 0, "[jit]");
 }
 
 /* Known since it was sampled. Rows are told apart by the function's first line. */
@@ -228,17 +232,39 @@ static void warn_of_troubles(struct session *s)
         session_warn(s, "%s", text);
 }
 
-/* JIT code is named anew each time: its map grows, and its addresses are used again. */
+static bool is_jit(const struct session *s, size_t frame)
+{
+    return OX_SPACE_KIND(s->profile->frames[frame].space) == SPACE_JIT;
+}
+
+/* The maps of those that have one grow while they run, and addresses are used again. */
+static void ask_jit_again(struct session *s)
+{
+    for (size_t i = 0; i < s->n_targets; i++)
+        if (s->targets[i]->live)
+            naming_keep_perfmap(s, s->targets[i]);
+    for (size_t i = PROFILE_NO_FRAME + 1; i < s->frames_asked; i++)
+        if (is_jit(s, i))
+            ask_for_frame(s, (uint32_t)i);
+    s->jit_asked = true;
+}
+
+static void ask_new(struct session *s, size_t end)
+{
+    size_t first = s->frames_asked ? s->frames_asked : PROFILE_NO_FRAME + 1;
+    for (size_t i = first; i < end; i++) {
+        s->jit_is_new |= is_jit(s, i);
+        ask_for_frame(s, (uint32_t)i);
+    }
+    s->frames_asked = end > first ? end : first;
+}
+
 void naming_resolve(struct session *s)
 {
     struct namer_answer answer;
     size_t n = s->profile->n_frames; /* what is collected meanwhile may bring more */
-    for (size_t i = 0; i < s->n_targets; i++)
-        if (s->targets[i]->live)
-            naming_keep_perfmap(s, s->targets[i]);
-    for (uint32_t i = PROFILE_NO_FRAME + 1; i < n; i++)
-        if (i >= s->frames_named || OX_SPACE_KIND(s->profile->frames[i].space) == SPACE_JIT)
-            ask_for_frame(s, i);
+    ask_jit_again(s);
+    ask_new(s, n);
     while (namer_next(s->namer, &answer, meanwhile, s))
         use_answer(s, &answer);
     s->frames_named = n;
@@ -253,47 +279,36 @@ void naming_advise(struct session *s, const struct module *m, char *buf, size_t 
         snprintf(buf, buf_bytes, "%s", answer.text);
 }
 
-static bool is_jit(const struct session *s, size_t frame)
-{
-    return OX_SPACE_KIND(s->profile->frames[frame].space) == SPACE_JIT;
-}
-
-static void take_answers(struct session *s)
+/* Answers come in the order of asking, and frames are asked about in theirs, but for JIT code that
+ * is asked about again: that waits until nothing else is asked. */
+static void take_answers(struct session *s, size_t most)
 {
     struct namer_answer answer;
-    while (namer_next(s->namer, &answer, meanwhile, s))
+    for (size_t i = 0; i < most && namer_take(s->namer, &answer); i++) {
         use_answer(s, &answer);
-}
-
-/* The maps of those that have one grow while they run. */
-static void name_jit_again(struct session *s)
-{
-    for (size_t i = 0; i < s->n_targets; i++)
-        if (s->targets[i]->live)
-            naming_keep_perfmap(s, s->targets[i]);
-    for (size_t i = PROFILE_NO_FRAME + 1; i < s->frames_named; i++)
-        if (is_jit(s, i))
-            ask_for_frame(s, (uint32_t)i);
-    take_answers(s);
+        if (answer.tag >= s->frames_named)
+            s->frames_named = answer.tag + 1;
+    }
+    if (!namer_pending(s->namer))
+        s->frames_named = s->frames_asked;
 }
 
 bool naming_new(struct session *s, size_t most)
 {
-    size_t first = s->frames_named ? s->frames_named : PROFILE_NO_FRAME + 1;
-    size_t end = s->profile->n_frames;
-    end = end - first > most ? first + most : end;
-    for (size_t i = first; i < end; i++) {
-        s->jit_is_new |= is_jit(s, i);
-        ask_for_frame(s, (uint32_t)i);
-    }
-    if (first < end)
-        take_answers(s);
-    s->frames_named = end;
+    size_t left = s->profile->n_frames - s->frames_asked;
     uint64_t now = clock_now_ns();
-    if (!s->jit_is_new || now - s->jit_named_ns < jit_again_ns)
-        return false;
-    name_jit_again(s);
-    s->jit_named_ns = now;
-    s->jit_is_new = false;
-    return true;
+    take_answers(s, most);
+    bool idle = !namer_pending(s->namer), renamed = idle && s->jit_asked;
+    if (renamed)
+        s->jit_asked = false;
+    if (idle && s->jit_is_new && now - s->jit_named_ns >= jit_again_ns) {
+        s->jit_named_ns = now;
+        s->jit_is_new = false;
+        ask_jit_again(s);
+    } else if (!s->jit_asked && namer_pending(s->namer) < QUESTIONS_MAX) {
+        ask_new(s, s->frames_asked + (left < most ? left : most));
+    }
+    if (namer_pending(s->namer))
+        take_answers(s, most);
+    return renamed;
 }

@@ -402,6 +402,25 @@ void session_finish(struct session *s)
     s->own_cpu_end_ns = clock_own_cpu_ns();
 }
 
+static void count_cut(struct session *s)
+{
+    s->profile->mappings_cut = s->gone_mappings_cut;
+    s->profile->cfi_cut = s->gone_cfi_cut;
+    for (size_t i = 0; i < s->n_targets; i++) {
+        const struct target *t = s->targets[i];
+        if (!t->live)
+            continue;
+        s->profile->mappings_cut += t->process.maps_dropped;
+        s->profile->cfi_cut += unwinder_cfi_cut(t->unwinder);
+    }
+}
+
+void session_settle(struct session *s)
+{
+    if (!s->paused && !s->finished)
+        ticks_settle(s);
+}
+
 struct profile *session_profile(struct session *s)
 {
     char title[400];
@@ -415,6 +434,7 @@ struct profile *session_profile(struct session *s)
     s->profile->title = intern_put(s->profile->strings, title);
     status_cost(s, &s->profile->cost);
     s->profile->modules_folded = s->modules.folded;
+    count_cut(s);
     s->profile->tables_cut = namer_tables_cut(s->namer);
     s->profile->lines_cut = namer_lines_cut(s->namer);
     s->profile->names_folded = namer_names_folded(s->namer);

@@ -120,11 +120,15 @@ struct session_status {
     uint64_t cpu_ns_ever;      /* ours */
     size_t threads, processes; /* watched at present; living */
     bool paused, finished;
+    bool stopping; /* session_stopping(): what was begun before a pause is still to come */
 };
 void session_status(const struct session *s, struct session_status *ret);
 
 /* Stops sampling, waits a moment for stops under way, settles every thread's account. */
 void session_finish(struct session *s);
+
+/* Counts what long sleepers have not been looked at for. */
+void session_settle(struct session *s);
 
 /* Settles, names what is new, and fills in the head's figures. Borrowed; sampling may go on. */
 struct profile *session_profile(struct session *s);
@@ -136,9 +140,9 @@ struct profile *session_profile(struct session *s);
  */
 void session_follow(struct session *s, void (*hit)(void *arg, uint32_t tally, uint64_t hits),
                     void *arg);
-/* Names at most so many of the frames that are new, and returns how many of all have had their
- * turn: those below keep their names, but for all of KIND_JIT where *ret_jit_renamed is set. Not
- * with a stop under way. */
+/* Asks for the names of at most so many frames that are new, takes those that have come, waiting
+ * for none, and returns how many of all have had their turn: those below keep their names, but for
+ * all of KIND_JIT where *ret_jit_renamed is set. Best with no stop under way. */
 size_t session_name_new(struct session *s, size_t most, bool *ret_jit_renamed);
 /* The counts as they are: session_profile() without settling, naming, or figures in its head. */
 const struct profile *session_counts(const struct session *s);

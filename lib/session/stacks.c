@@ -80,6 +80,7 @@ static void keep(struct session *s, const struct watch *w, const struct snapshot
     *k = (struct kept_snapshot){.snapshot = *snap};
     k->snapshot.stack = copy;
     k->snapshot.n_pieces = 0;
+    k->snapshot.interrupted = (struct snapshot_piece){0}; /* the file holds one stack */
     memcpy(k->name, w->thread->name, sizeof(k->name));
 }
 

@@ -110,6 +110,7 @@ struct session {
         uint64_t tick, sampled_ns, lost[LOSS_N];
         struct profile_cost cost;
     } before;
+    uint64_t gone_mappings_cut, gone_cfi_cut; /* of targets that have ended */
     uint64_t samples_ever[PROFILE_STATES];
     struct {
         void (*hit)(void *arg, uint32_t tally, uint64_t hits);
@@ -129,10 +130,11 @@ struct session {
     uint64_t samples;
     pid_t own_pid;
     uint64_t own_cpu_start_ns, own_cpu_end_ns; /* of the sampling */
-    uint64_t ended_cpu_ns; /* running time of the targets' threads that have ended */
-    size_t frames_named;
+    uint64_t ended_cpu_ns;             /* running time of the targets' threads that have ended */
+    size_t frames_asked, frames_named; /* those below: the namer was asked, has answered */
     uint64_t jit_named_ns;
     bool jit_is_new;                  /* named by a map that was read before it was met */
+    bool jit_asked;                   /* about all of it again */
     uint8_t *buf;                     /* a sleeper's stack: SNAPSHOT_STACK_MAX_BYTES */
     struct stack *stack;              /* of the walk under way */
     uint32_t *frames;                 /* root first, STACK_FRAMES_MAX */

@@ -143,6 +143,7 @@ void session_status(const struct session *s, struct session_status *ret)
         .threads = s->n_watches,
         .paused = s->paused,
         .finished = s->finished,
+        .stopping = session_stopping(s),
     };
     status_cost(s, &ret->cost);
     memcpy(ret->lost, p->lost, sizeof(ret->lost));

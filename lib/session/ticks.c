@@ -85,6 +85,7 @@ void ticks_note_quality(struct session *s, const struct watch *w, uint64_t hits)
              hits);
     } else if (w->truncated) {
         s->profile->truncated += hits;
+        s->profile->given_up += w->given_up ? hits : 0;
     }
 }
 
@@ -141,17 +142,23 @@ void ticks_plan_next_look(struct session *s, struct watch *w)
     w->next_look = s->tick + (gap ? gap : 1);
 }
 
-/* More bytes, where the stack was cut; or any, where its mapping has become known only by this
- * walk. */
+/* What the walk was in want of, the next copy holds. False: no more than this one. */
+static bool learn_copy(const struct session *s, struct watch *w, const struct snapshot *last)
+{
+    size_t bytes = w->copy_bytes;
+    uint64_t at = w->signal_sp_at;
+    if (s->stack->end == STACK_CUT)
+        asleep_want_more(w, last, s->stack->cut_bytes);
+    if (s->stack->end == STACK_ELSEWHERE && s->stack->elsewhere_at)
+        w->signal_sp_at = s->stack->elsewhere_at;
+    return w->copy_bytes != bytes || w->signal_sp_at != at;
+}
+
+/* What the stack was in want of; or any, where its mapping has become known only by this walk. */
 static bool wants_second_copy(const struct session *s, const struct target *t, struct watch *w,
                               const struct snapshot *first)
 {
-    size_t before = w->copy_bytes;
-    if (!first->stack_bytes)
-        return !t->process.maps_query;
-    if (s->stack->end == STACK_CUT)
-        asleep_want_more(w, first, s->stack->cut_bytes);
-    return w->copy_bytes != before;
+    return first->stack_bytes ? learn_copy(s, w, first) : !t->process.maps_query;
 }
 
 /* A sleeper waits for us: its stack can be captured again. */
@@ -164,15 +171,16 @@ int ticks_capture_asleep(struct session *s, struct target *t, struct watch *w, u
     if (rc < 0)
         return rc;
     *ret_tally = stacks_tally(s, t, w, ret_snap, s->stack);
-    if (!wants_second_copy(s, t, w, ret_snap))
-        return 0;
-    struct proc_run first = w->run;
-    struct snapshot again;
-    if (asleep_capture(w, s->buf, &again) == 0) {
+    /* a handler's stack, what it has interrupted, more of that */
+    for (int i = 0; i < CAPTURE_TRIES && wants_second_copy(s, t, w, ret_snap); i++) {
+        struct proc_run first = w->run;
+        struct snapshot again;
+        if (asleep_capture(w, s->buf, &again) < 0) {
+            w->run = first; /* the next look sees that it has run since the copy that counts */
+            break;
+        }
         *ret_snap = again;
         *ret_tally = stacks_tally(s, t, w, ret_snap, s->stack);
-    } else {
-        w->run = first; /* the next look sees that it has run since the copy that counts */
     }
     return 0;
 }
@@ -184,6 +192,12 @@ static void hit(struct session *s, struct watch *w, uint64_t hits)
     w->tick = s->tick;
 }
 
+static void note_end(const struct session *s, struct watch *w)
+{
+    w->truncated = s->stack->end != STACK_COMPLETE;
+    w->given_up = s->stack->end == STACK_TOO_MUCH;
+}
+
 static void found_asleep(struct session *s, struct watch *w, uint32_t tally,
                          const struct snapshot *snap, uint64_t gap, uint64_t ran_ns,
                          uint64_t missed)
@@ -192,7 +206,7 @@ static void found_asleep(struct session *s, struct watch *w, uint32_t tally,
     w->tally = tally;
     w->asleep = snap->stack_bytes > 0; /* else the next look tries again */
     w->syscall = snap->syscall;
-    w->truncated = s->stack->end != STACK_COMPLETE;
+    note_end(s, w);
     w->idle_ticks = 0;
     w->sampled = true;
     hit(s, w, 1);
@@ -531,6 +545,8 @@ void ticks_end_target(struct session *s, struct target *t, uint64_t owed)
     naming_keep_perfmap(s, t);
     interpreter_forget(t);
     threads_release(&t->threads);
+    s->gone_mappings_cut += t->process.maps_dropped;
+    s->gone_cfi_cut += unwinder_cfi_cut(t->unwinder);
     process_close(&t->process);
     unwinder_free(t->unwinder);
     t->unwinder = NULL;
@@ -640,9 +656,8 @@ void ticks_stop_done(void *session, const struct stop *stop)
         return;
     }
     w->tally = stacks_tally(s, t, w, &stop->snapshot, s->stack);
-    w->truncated = s->stack->end != STACK_COMPLETE;
-    if (s->stack->end == STACK_CUT)
-        asleep_want_more(w, &stop->snapshot, s->stack->cut_bytes);
+    note_end(s, w);
+    learn_copy(s, w, &stop->snapshot);
     w->syscall = stop->snapshot.syscall;
     w->sampled = true;
     w->run_released = stopper_release_run(stop, &w->run);

@@ -32,6 +32,10 @@ static enum dwarf_slot slot_of(uint64_t attribute)
         return SLOT_CALL_FILE;
     case DW_AT_call_line:
         return SLOT_CALL_LINE;
+    case DW_AT_call_column:
+        return SLOT_CALL_COLUMN;
+    case DW_AT_decl_column:
+        return SLOT_DECL_COLUMN;
     case DW_AT_decl_line:
         return SLOT_DECL_LINE;
     case DW_AT_stmt_list:
@@ -81,7 +85,7 @@ static bool read_table(struct dwarf_abbrevs *a, struct debug_reader *r)
         abbrev.tag = (uint32_t)debug_read_uleb(r);
         abbrev.has_children = debug_read_fixed(r, 1) != 0;
         if (a->n == ABBREVS_MAX || !read_attributes(a, r, &abbrev) ||
-            !debug_room_work(r->d->room, abbrev.n + 1))
+            !debug_room_work_parts(r->d->room, abbrev.n))
             return false;
         a->items = mem_grow(a->items, &a->cap, a->n + 1, sizeof(*a->items));
         a->items[a->n++] = abbrev;

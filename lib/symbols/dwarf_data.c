@@ -9,29 +9,67 @@
 #include "base/mem.h"
 #include "symbols/decompress.h"
 
-enum { CHUNK_BITS = 14, STRING_MAX_BYTES = 64 * 1024, PAGE_BYTES = 4096 };
+enum { CHUNK_BITS = 14, STRING_MAX_BYTES = 64 * 1024 };
+enum { LEB_MAX_BYTES = 16 }; /* 10 hold 64 bits; assemblers pad some of them */
+enum { PARTS_PER_ENTRY = 4 };
+enum { HARDLY_BEGUN = 8 }; /* an eighth of what an address may work */
 enum { RATIO_MAX = 128, RATIO_FREE_BYTES = 1 << 20 };
 
 static const uint64_t chunk_bytes = UINT64_C(1) << CHUNK_BITS;
 static const uint64_t plain_max_bytes = UINT64_C(4) << 30, packed_max_bytes = UINT64_C(1) << 30;
 
+void debug_room_next(struct debug_room *room)
+{
+    room->exhausted = debug_room_exhausted(room);
+    room->refusals_before = room->refusals;
+    room->work = 0;
+}
+
+uint64_t debug_room_exhausted(const struct debug_room *room)
+{
+    return room->exhausted + (room->refusals != room->refusals_before);
+}
+
 bool debug_room_take(struct debug_room *room, uint64_t bytes)
 {
     if (room->bytes > room->max_bytes || bytes > room->max_bytes - room->bytes) {
-        room->exhausted++;
+        room->refusals++;
+        room->wanting = true;
         return false;
     }
     room->bytes += bytes;
     return true;
 }
 
+bool debug_room_may_grow(struct debug_room *room)
+{
+    bool may = room->bytes < room->max_bytes;
+    room->refusals += !may;
+    room->wanting |= !may;
+    return may;
+}
+
 bool debug_room_work(struct debug_room *room, uint64_t entries)
 {
-    if (room->work > room->max_work)
-        return false;
-    room->work += entries;
-    room->exhausted += room->work > room->max_work;
+    if (room->work <= room->max_work)
+        room->work += entries;
+    room->refusals += room->work > room->max_work;
     return room->work <= room->max_work;
+}
+
+bool debug_room_work_parts(struct debug_room *room, uint64_t n)
+{
+    return debug_room_work(room, 1 + n / PARTS_PER_ENTRY);
+}
+
+bool debug_cut_retry(struct debug_cut *c, struct debug_room *room)
+{
+    if (!c->cut)
+        return false;
+    bool retry = !c->again && room->work <= room->max_work / HARDLY_BEGUN;
+    c->again |= retry;
+    room->refusals += !retry;
+    return retry;
 }
 
 /* gABI: a header with type and size. */
@@ -118,38 +156,66 @@ void debug_data_trim(struct debug_data *d)
             d->room->bytes -= bytes_of_chunk(d, i);
     memset(d->have, 0, have_bytes(d));
     madvise(d->base, d->bytes, MADV_DONTNEED);
+    mprotect(d->base, d->bytes, PROT_NONE); /* as it was, and one mapping again */
 }
 
+static uint8_t *map_bytes(uint64_t bytes, int protection)
+{
+    void *base = mmap(NULL, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return base == MAP_FAILED ? NULL : base;
+}
+
+/* All of it at once. Where there is no room now there may be later. */
 static bool unpack(struct debug_data *d)
 {
+    d->bad = d->bytes > d->room->max_bytes;
     if (!debug_room_take(d->room, d->bytes))
         return false;
-    if (decompress(d->m, d->off, d->file_bytes, d->packing, d->base, d->bytes) == 0)
+    uint8_t *base = map_bytes(d->bytes, PROT_READ | PROT_WRITE);
+    d->room->refusals += base == NULL;
+    if (base && decompress(d->m, d->off, d->file_bytes, d->packing, base, d->bytes) == 0) {
+        d->base = base;
         return true;
+    }
+    d->bad = base != NULL;
     d->room->bytes -= d->bytes;
+    if (base)
+        munmap(base, d->bytes);
     return false;
 }
 
-/* Address space for all of it; memory only for what is touched. */
+/* Address space for all of it. What may be written to counts against RLIMIT_DATA whether it is used
+ * or not (is_data_mapping() in the kernel's mm/internal.h): that is for the chunks that are read.
+ */
+static bool reserve(struct debug_data *d)
+{
+    d->base = map_bytes(d->bytes, PROT_NONE);
+    d->bad = d->base == NULL;
+    d->room->refusals += d->bad;
+    if (d->base)
+        d->have = mem_alloc(have_bytes(d));
+    return d->base != NULL;
+}
+
 static bool prepare(struct debug_data *d)
 {
-    if (d->base || d->bad || !d->m || !d->bytes)
+    if (d->base || !d->m || !d->bytes)
         return d->base != NULL;
-    void *base = mmap(NULL, d->bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    d->bad = base == MAP_FAILED;
-    if (d->bad)
-        return false;
-    d->base = base;
-    if (d->packing && !unpack(d)) {
-        munmap(d->base, d->bytes);
-        d->base = NULL;
-        d->bad = true;
+    /* too much: that costs this address its lines, too */
+    if (d->bad) {
+        d->room->refusals += d->bytes > d->room->max_bytes;
         return false;
     }
-    if (!d->packing)
-        d->have = mem_alloc(have_bytes(d));
-    return true;
+    return d->packing ? unpack(d) : reserve(d);
+}
+
+/* Between 16 KiB chunks of 320 MiB there are 40,000 mappings at most; the kernel allows 65,530
+ * (vm.max_map_count). */
+static bool unlock_chunk(struct debug_data *d, uint64_t at, uint64_t bytes)
+{
+    bool done = mprotect(d->base + at, bytes, PROT_READ | PROT_WRITE) == 0;
+    d->room->refusals += !done;
+    return done;
 }
 
 static bool load_chunk(struct debug_data *d, uint64_t chunk)
@@ -159,7 +225,7 @@ static bool load_chunk(struct debug_data *d, uint64_t chunk)
         return true;
     if (!debug_room_take(d->room, bytes))
         return false;
-    if (module_read(d->m, d->base + at, bytes, d->off + at) < 0) {
+    if (!unlock_chunk(d, at, bytes) || module_read(d->m, d->base + at, bytes, d->off + at) < 0) {
         d->room->bytes -= bytes;
         return false;
     }
@@ -236,20 +302,21 @@ uint64_t debug_read_fixed(struct debug_reader *r, unsigned bytes)
 uint64_t debug_read_uleb(struct debug_reader *r)
 {
     uint64_t value = 0;
-    for (unsigned shift = 0; need(r, 1); shift += 7) {
+    for (unsigned shift = 0; shift < LEB_MAX_BYTES * 7 && need(r, 1); shift += 7) {
         uint8_t byte = r->d->base[r->pos++];
         if (shift < 64)
             value |= (uint64_t)(byte & 0x7f) << shift;
         if (!(byte & 0x80))
             return value;
     }
+    fail(r);
     return 0;
 }
 
 int64_t debug_read_sleb(struct debug_reader *r)
 {
     uint64_t value = 0;
-    for (unsigned shift = 0; need(r, 1);) {
+    for (unsigned shift = 0; shift < LEB_MAX_BYTES * 7 && need(r, 1);) {
         uint8_t byte = r->d->base[r->pos++];
         if (shift < 64)
             value |= (uint64_t)(byte & 0x7f) << shift;
@@ -260,6 +327,7 @@ int64_t debug_read_sleb(struct debug_reader *r)
             value |= ~UINT64_C(0) << shift;
         return (int64_t)value;
     }
+    fail(r);
     return 0;
 }
 

@@ -138,7 +138,7 @@ bool dwarf_die_read(struct dwarf_file *f, struct dwarf_unit *u, uint64_t off,
 {
     struct debug_reader r = debug_reader_at(&f->sections[DEBUG_INFO], off, u->end);
     const struct dwarf_abbrevs *abbrevs = dwarf_file_abbrevs(f, u->abbrev_off);
-    if (off < u->die_off || !abbrevs || !debug_room_work(f->room, 1))
+    if (off < u->die_off || !abbrevs)
         return false;
     ret_die->file = f;
     ret_die->unit = u;
@@ -149,9 +149,9 @@ bool dwarf_die_read(struct dwarf_file *f, struct dwarf_unit *u, uint64_t off,
     uint64_t code = debug_read_uleb(&r);
     ret_die->next = r.pos;
     if (r.failed || !code)
-        return !r.failed;
+        return !r.failed && debug_room_work(f->room, 1);
     const struct dwarf_abbrev *abbrev = dwarf_abbrevs_find(abbrevs, code);
-    if (!abbrev || !abbrev->tag)
+    if (!abbrev || !abbrev->tag || !debug_room_work_parts(f->room, abbrev->n))
         return false;
     ret_die->tag = abbrev->tag;
     ret_die->has_children = abbrev->has_children;
@@ -241,19 +241,30 @@ bool dwarf_value_address(struct dwarf_file *f, const struct dwarf_unit *u,
     return !r.failed;
 }
 
-bool dwarf_die_follow(const struct dwarf_die *die, enum dwarf_slot slot, struct dwarf_die *ret_die)
+bool dwarf_die_reference(const struct dwarf_die *die, enum dwarf_slot slot,
+                         struct dwarf_file **ret_file, uint64_t *ret_off)
 {
     const struct dwarf_value *v = dwarf_die_get(die, slot);
-    struct dwarf_file *f = die->file;
-    if (!v)
+    struct dwarf_file *f = NULL;
+    if (v && v->form == DW_FORM_ref_addr)
+        f = die->file;
+    else if (v && (v->form == DW_FORM_GNU_ref_alt || v->form == DW_FORM_ref_sup4 ||
+                   v->form == DW_FORM_ref_sup8))
+        f = die->file->alt;
+    if (!f)
         return false;
-    if (v->form == DW_FORM_GNU_ref_alt || v->form == DW_FORM_ref_sup4 ||
-        v->form == DW_FORM_ref_sup8)
-        f = f->alt;
-    else if (v->form != DW_FORM_ref_addr)
+    *ret_file = f;
+    *ret_off = v->u;
+    return true;
+}
+
+bool dwarf_die_follow(const struct dwarf_die *die, enum dwarf_slot slot, struct dwarf_die *ret_die)
+{
+    struct dwarf_file *f;
+    uint64_t off;
+    if (!dwarf_die_reference(die, slot, &f, &off))
         return false;
-    uint64_t off = v->u;
-    struct dwarf_unit *u = f ? dwarf_unit_of_offset(f, off) : NULL;
+    struct dwarf_unit *u = dwarf_unit_of_offset(f, off);
     return u && dwarf_die_read(f, u, off, ret_die) && ret_die->tag;
 }
 

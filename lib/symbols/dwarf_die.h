@@ -40,7 +40,10 @@ const char *dwarf_value_string(struct dwarf_file *f, const struct dwarf_unit *u,
 bool dwarf_value_address(struct dwarf_file *f, const struct dwarf_unit *u,
                          const struct dwarf_value *v, uint64_t *ret_vaddr);
 
-/* The entry that an attribute refers to, in this unit, another one or dwz's file. */
+/* Where the entry is that an attribute refers to: in this unit, another one or dwz's file. */
+bool dwarf_die_reference(const struct dwarf_die *die, enum dwarf_slot slot,
+                         struct dwarf_file **ret_file, uint64_t *ret_off);
+/* That entry. */
 bool dwarf_die_follow(const struct dwarf_die *die, enum dwarf_slot slot, struct dwarf_die *ret_die);
 
 /* Where the next entry on its level may begin: DW_AT_sibling, if it leads forward; else 0. */

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "symbols/dwarf_functions.h"
 #include "symbols/dwarf_lines.h"
+#include "symbols/dwarf_names.h"
 
 static const char *const names[DEBUG_SECTIONS_N] = {
     [DEBUG_INFO] = ".debug_info",
@@ -63,6 +64,7 @@ void dwarf_file_trim(struct dwarf_file *f)
         dwarf_lines_free(OX_TAKE(f->units[i].lines), f->room);
     }
     dwarf_file_trim_abbrevs(f);
+    dwarf_names_release(&f->names, f->room);
     for (int i = 0; i < DEBUG_SECTIONS_N; i++)
         debug_data_trim(&f->sections[i]);
 }
@@ -72,11 +74,11 @@ void dwarf_file_free(struct dwarf_file *f)
     if (!f)
         return;
     dwarf_file_trim(f);
-    f->room->bytes -= f->units_cap * sizeof(*f->units) + f->spans_cap * sizeof(*f->spans);
+    f->room->bytes -= f->units_cap * sizeof(*f->units);
+    dwarf_spans_release(&f->spans, f->room);
     for (int i = 0; i < DEBUG_SECTIONS_N; i++)
         debug_data_release(&f->sections[i]);
     free(f->units);
-    free(f->spans);
     free(f);
 }
 
@@ -85,7 +87,10 @@ const struct dwarf_abbrevs *dwarf_file_abbrevs(struct dwarf_file *f, uint64_t of
     const uint64_t *known = map_find(&f->abbrevs, off, 0);
     if (known)
         return (const struct dwarf_abbrevs *)(uintptr_t)*known;
+    uint64_t refusals = f->room->refusals;
     struct dwarf_abbrevs *a = dwarf_abbrevs_read(&f->sections[DEBUG_ABBREV], off);
+    if (!a && f->room->refusals != refusals)
+        return NULL; /* there may be room later */
     map_put(&f->abbrevs, off, 0, (uintptr_t)a);
     return a;
 }

@@ -4,7 +4,7 @@
 
 #include "base/map.h"
 #include "symbols/dwarf_abbrev.h"
-#include "symbols/dwarf_data.h"
+#include "symbols/dwarf_spans.h"
 #include "target/sections.h"
 
 /*
@@ -27,7 +27,6 @@ enum debug_section {
     DEBUG_SECTIONS_N
 };
 
-struct dwarf_functions;
 struct dwarf_lines;
 
 struct dwarf_value {
@@ -47,13 +46,9 @@ struct dwarf_unit {
     uint64_t low_pc, addr_base, str_offsets_base, rnglists_base;
     uint64_t stmt_list; /* offset in .debug_line; UINT64_MAX none */
     struct dwarf_value comp_dir;
-    struct dwarf_functions *functions; /* owned; NULL before they are asked for */
-    struct dwarf_lines *lines;         /* owned; the same */
-};
-
-struct dwarf_span {
-    uint64_t begin, end;
-    uint32_t unit;
+    struct dwarf_spans *functions; /* owned; NULL before they are asked for */
+    struct dwarf_lines *lines;     /* owned; the same */
+    struct debug_cut functions_cut, lines_cut;
 };
 
 struct dwarf_file {
@@ -63,12 +58,14 @@ struct dwarf_file {
     struct debug_data sections[DEBUG_SECTIONS_N];
     struct dwarf_file *alt;   /* borrowed; dwz's, or NULL */
     struct map abbrevs;       /* (offset, 0) -> struct dwarf_abbrevs *, owned; NULL: none */
+    struct map names;         /* (offset, 0) -> struct dwarf_name *, owned; see dwarf_names.h */
     struct dwarf_unit *units; /* owned; by offset */
     size_t n_units, units_cap;
-    struct dwarf_span *spans; /* owned; by begin; what code each unit covers */
-    size_t n_spans, spans_cap;
-    bool listed, indexed; /* units, spans: tried */
-    bool cut;             /* not all units or spans were kept */
+    uint64_t listed_bytes;    /* of .debug_info: the units up to there are known */
+    struct dwarf_spans spans; /* what code each unit covers */
+    size_t n_indexed;         /* units whose spans are known */
+    bool listed, indexed;     /* all of them */
+    bool cut;                 /* not all units or spans were kept */
 };
 
 /* NULL where the file has no debug information. */

@@ -7,19 +7,8 @@
 #include "base/mem.h"
 #include "symbols/dwarf_die.h"
 
-enum { OVERLAPPING_MAX = 64 };
-
-struct range {
-    uint64_t begin, end, off;
-};
-
-struct dwarf_functions {
-    struct range *items; /* owned; by begin */
-    size_t n, cap;
-};
-
 struct adding {
-    struct dwarf_functions *t;
+    struct dwarf_spans *t;
     struct dwarf_file *f;
     uint64_t off;
 };
@@ -27,16 +16,8 @@ struct adding {
 static bool add(void *arg, uint64_t begin, uint64_t end)
 {
     const struct adding *a = arg;
-    struct dwarf_functions *t = a->t;
-    size_t cap = t->cap;
-    if (!dwarf_file_is_code(a->f, begin))
-        return false;
-    if (a->f->room->bytes >= a->f->room->max_bytes)
-        return true;
-    t->items = mem_grow(t->items, &t->cap, t->n + 1, sizeof(*t->items));
-    a->f->room->bytes += (t->cap - cap) * sizeof(*t->items);
-    t->items[t->n++] = (struct range){.begin = begin, .end = end, .off = a->off};
-    return false;
+    struct dwarf_span span = {.begin = begin, .end = end, .value = a->off};
+    return dwarf_file_is_code(a->f, begin) && !dwarf_spans_add(a->t, a->f->room, &span);
 }
 
 /* Where functions may stand: GCC's nested ones in functions, Rust's in namespaces. */
@@ -64,7 +45,7 @@ static bool may_hold_functions(uint32_t tag)
  * The entries stand in a row, children behind their parent: reading on is all it takes, and it
  * ends with the unit whatever the entries say. DW_AT_sibling leads past what is of no use.
  */
-static void read_unit(struct dwarf_functions *t, struct dwarf_file *f, struct dwarf_unit *u)
+static void read_unit(struct dwarf_spans *t, struct dwarf_file *f, struct dwarf_unit *u)
 {
     struct dwarf_die die;
     int64_t depth = 0;
@@ -88,52 +69,23 @@ static void read_unit(struct dwarf_functions *t, struct dwarf_file *f, struct dw
     }
 }
 
-static int compare(const void *pa, const void *pb)
+const struct dwarf_spans *dwarf_functions_of(struct dwarf_file *f, struct dwarf_unit *u)
 {
-    const struct range *a = pa, *b = pb;
-    if (a->begin != b->begin)
-        return a->begin < b->begin ? -1 : 1;
-    if (a->end != b->end)
-        return a->end > b->end ? -1 : 1;
-    return a->off < b->off ? -1 : a->off > b->off;
-}
-
-struct dwarf_functions *dwarf_functions_of(struct dwarf_file *f, struct dwarf_unit *u)
-{
-    if (u->functions)
+    if (u->functions && !debug_cut_retry(&u->functions_cut, f->room))
         return u->functions;
+    dwarf_functions_free(u->functions, f->room);
+    uint64_t refusals = f->room->refusals;
     u->functions = mem_alloc(sizeof(*u->functions));
     read_unit(u->functions, f, u);
-    if (u->functions->n)
-        qsort(u->functions->items, u->functions->n, sizeof(struct range), compare);
+    dwarf_spans_sort(u->functions);
+    u->functions_cut.cut = f->room->refusals != refusals;
     return u->functions;
 }
 
-void dwarf_functions_free(struct dwarf_functions *t, struct debug_room *room)
+void dwarf_functions_free(struct dwarf_spans *t, struct debug_room *room)
 {
     if (!t)
         return;
-    room->bytes -= t->cap * sizeof(*t->items);
-    free(t->items);
+    dwarf_spans_release(t, room);
     free(t);
-}
-
-bool dwarf_functions_find(const struct dwarf_functions *t, uint64_t vaddr, uint64_t *ret_off)
-{
-    size_t low = 0, high = t->n;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (t->items[mid].begin <= vaddr)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    for (int tries = 0; low > 0 && tries < OVERLAPPING_MAX; tries++) {
-        const struct range *r = &t->items[--low];
-        if (vaddr >= r->end)
-            continue;
-        *ret_off = r->off;
-        return true;
-    }
-    return false;
 }

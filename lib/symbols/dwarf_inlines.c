@@ -59,7 +59,6 @@ static void find_inlined(const struct dwarf_die *function, uint64_t vaddr, struc
 
 void dwarf_frame_release(struct dwarf_frame *frame)
 {
-    dwarf_name_release(&frame->name);
     free(frame->path);
     memset(frame, 0, sizeof(*frame));
 }
@@ -87,17 +86,38 @@ static void place_call(const struct dwarf_die *inlined, struct dwarf_frame *call
                                         dwarf_die_number(inlined, SLOT_CALL_FILE, 0));
 }
 
+/* Is `part` a part of the function around it, not a call of itself? It is called from where the
+ * function's name stands. */
+static bool is_split_off(const struct dwarf_die *part, const struct dwarf_die *around)
+{
+    struct dwarf_file *of_part, *of_around;
+    uint64_t origin, around_origin;
+    uint64_t line = dwarf_die_number(part, SLOT_CALL_LINE, 0);
+    uint64_t column = dwarf_die_number(part, SLOT_CALL_COLUMN, 0);
+    if (!line || !column || !dwarf_die_reference(part, SLOT_ORIGIN, &of_part, &origin) ||
+        !dwarf_die_reference(around, SLOT_ORIGIN, &of_around, &around_origin))
+        return false;
+    const struct dwarf_name *name = dwarf_name_of(part);
+    return of_part == of_around && origin == around_origin && line == name->start_line &&
+           column == name->start_column;
+}
+
 static size_t fill(struct dwarf_file *f, struct dwarf_unit *u, const struct chain *chain,
                    struct dwarf_frame *frames, size_t max)
 {
-    struct dwarf_die die;
-    size_t n = 0;
-    for (size_t i = chain->n; i-- > 0 && n < max; n++) {
-        if (!dwarf_die_read(f, u, chain->offs[i], &die))
-            break;
-        dwarf_name_of(&die, &frames[n].name);
+    struct dwarf_die steps[2];
+    size_t n = 0, i = chain->n;
+    bool read = i && dwarf_die_read(f, u, chain->offs[i - 1], &steps[i % 2]);
+    while (read && n < max) {
+        const struct dwarf_die *die = &steps[i % 2];
+        frames[n].name = dwarf_name_of(die);
+        const struct dwarf_die *around = &steps[--i % 2];
+        read = i && dwarf_die_read(f, u, chain->offs[i - 1], &steps[i % 2]);
+        if (read && is_split_off(die, around))
+            continue;
         if (i && n + 1 < max)
-            place_call(&die, &frames[n + 1]);
+            place_call(die, &frames[n + 1]);
+        n++;
     }
     return n;
 }
@@ -112,8 +132,9 @@ size_t dwarf_frames(struct dwarf_file *f, uint64_t vaddr, struct dwarf_frame *re
         return 0;
     memset(ret_frames, 0, max * sizeof(*ret_frames));
     place(f, u, vaddr, &ret_frames[0]);
-    if (dwarf_functions_find(dwarf_functions_of(f, u), vaddr, &chain.offs[0]) &&
-        dwarf_die_read(f, u, chain.offs[0], &function)) {
+    const struct dwarf_span *span = dwarf_spans_find(dwarf_functions_of(f, u), vaddr);
+    if (span && dwarf_die_read(f, u, span->value, &function)) {
+        chain.offs[0] = span->value;
         chain.n = 1;
         find_inlined(&function, vaddr, &chain);
     }

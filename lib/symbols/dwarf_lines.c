@@ -46,7 +46,8 @@ struct header {
 
 static bool add_entry(struct entries *list, struct debug_reader *r, const struct entry *e)
 {
-    if (r->failed || list->n == NAMES_MAX || !debug_room_work(r->d->room, 1))
+    if (r->failed || list->n == NAMES_MAX || !debug_room_work(r->d->room, 1) ||
+        !debug_room_may_grow(r->d->room))
         return false;
     list->items = mem_grow(list->items, &list->cap, list->n + 1, sizeof(*e));
     list->items[list->n++] = *e;
@@ -105,7 +106,8 @@ static bool read_names_5(struct debug_reader *r, const struct header *h, struct 
     uint64_t count = debug_read_uleb(r);
     for (uint64_t i = 0; i < count; i++) {
         struct entry e = {0};
-        if (!n || !read_entry(r, h, formats, n, &e) || !add_entry(list, r, &e))
+        if (!n || !debug_room_work_parts(r->d->room, n) || !read_entry(r, h, formats, n, &e) ||
+            !add_entry(list, r, &e))
             return false;
     }
     return !r->failed;
@@ -165,7 +167,7 @@ static bool emit(struct dwarf_file *f, struct dwarf_lines *t, struct machine *m,
     if (!m->has_start)
         m->start = m->vaddr;
     m->has_start = true;
-    if (t->n == UINT32_MAX || !debug_room_work(f->room, 1) || f->room->bytes >= f->room->max_bytes)
+    if (t->n == UINT32_MAX || !debug_room_work(f->room, 1) || !debug_room_may_grow(f->room))
         return false;
     size_t cap = t->cap;
     t->rows = mem_grow(t->rows, &t->cap, t->n + 1, sizeof(*t->rows));
@@ -245,7 +247,7 @@ static bool run_standard(struct dwarf_file *f, struct debug_reader *r, const str
         break;
     default:
         skip_operands(r, h->operands[opcode]);
-        break;
+        return debug_room_work_parts(f->room, h->operands[opcode]);
     }
     return true;
 }
@@ -304,8 +306,12 @@ static struct dwarf_lines *read_table(struct dwarf_file *f, const struct dwarf_u
 
 struct dwarf_lines *dwarf_lines_of(struct dwarf_file *f, struct dwarf_unit *u)
 {
-    if (!u->lines && u->stmt_list != UINT64_MAX)
-        u->lines = read_table(f, u);
+    if (u->stmt_list == UINT64_MAX || (u->lines && !debug_cut_retry(&u->lines_cut, f->room)))
+        return u->lines;
+    dwarf_lines_free(u->lines, f->room);
+    uint64_t refusals = f->room->refusals;
+    u->lines = read_table(f, u);
+    u->lines_cut.cut = f->room->refusals != refusals;
     return u->lines;
 }
 

@@ -98,36 +98,82 @@ static bool next_of_chain(const struct dwarf_die *die, struct dwarf_die *ret_die
            dwarf_die_follow(die, SLOT_SPECIFICATION, ret_die);
 }
 
-void dwarf_name_of(const struct dwarf_die *function, struct dwarf_name *ret_name)
+static uint32_t small(uint64_t number)
+{
+    return number <= UINT32_MAX ? (uint32_t)number : 0;
+}
+
+static void find_name(const struct dwarf_die *function, struct dwarf_name *name)
 {
     struct dwarf_die steps[2] = {*function};
     const char *linkage = NULL, *plain = NULL;
     struct dwarf_die named = *function;
-    uint64_t line = 0;
     for (unsigned i = 0; i < CHAIN_MAX; i++) {
         const struct dwarf_die *die = &steps[i % 2];
         const struct dwarf_value *mangled = dwarf_die_get(die, SLOT_LINKAGE_NAME);
-        const struct dwarf_value *name = dwarf_die_get(die, SLOT_NAME);
+        const struct dwarf_value *own = dwarf_die_get(die, SLOT_NAME);
         if (mangled && !linkage)
             linkage = dwarf_value_string(die->file, die->unit, mangled);
-        if (name && !plain)
-            plain = dwarf_value_string(die->file, die->unit, name);
+        if (own && !plain)
+            plain = dwarf_value_string(die->file, die->unit, own);
         /* the last that it is said of: the declaration stands in its class */
-        if (name)
+        if (own)
             named = *die;
-        if (!line)
-            line = dwarf_die_number(die, SLOT_DECL_LINE, 0);
+        if (!name->start_line) {
+            name->start_line = small(dwarf_die_number(die, SLOT_DECL_LINE, 0));
+            name->start_column = small(dwarf_die_number(die, SLOT_DECL_COLUMN, 0));
+        }
         if (!next_of_chain(die, &steps[(i + 1) % 2]))
             break;
     }
-    ret_name->linkage = linkage && linkage[0] ? mem_strdup(linkage) : NULL;
-    ret_name->plain = plain && plain[0] && !ret_name->linkage ? qualify(&named, plain) : NULL;
-    ret_name->start_line = line <= UINT32_MAX ? (uint32_t)line : 0;
+    name->linkage = linkage && linkage[0] ? mem_strdup(linkage) : NULL;
+    name->plain = plain && plain[0] && !name->linkage ? qualify(&named, plain) : NULL;
 }
 
-void dwarf_name_release(struct dwarf_name *name)
+static uint64_t bytes_of(const struct dwarf_name *name)
 {
+    return sizeof(*name) + (name->linkage ? strlen(name->linkage) + 1 : 0) +
+           (name->plain ? strlen(name->plain) + 1 : 0);
+}
+
+static void release(struct dwarf_name *name, struct debug_room *room)
+{
+    room->bytes -= bytes_of(name);
     free(name->linkage);
     free(name->plain);
-    memset(name, 0, sizeof(*name));
+    *name = (struct dwarf_name){.cut = name->cut};
+}
+
+const struct dwarf_name *dwarf_name_of(const struct dwarf_die *function)
+{
+    struct dwarf_file *f = function->file;
+    struct debug_room *room = f->room;
+    uint64_t off = function->off, refusals = room->refusals;
+    if (function->tag == DW_TAG_inlined_subroutine)
+        dwarf_die_reference(function, SLOT_ORIGIN, &f, &off);
+    const uint64_t *known = map_find(&f->names, off, 0);
+    struct dwarf_name *name = known ? (struct dwarf_name *)(uintptr_t)*known : NULL;
+    if (name && !debug_cut_retry(&name->cut, room))
+        return name;
+    if (name)
+        release(name, room);
+    else
+        name = mem_alloc(sizeof(*name));
+    find_name(function, name);
+    room->bytes += bytes_of(name);
+    name->cut.cut = room->refusals != refusals;
+    map_put(&f->names, off, 0, (uintptr_t)name);
+    return name;
+}
+
+void dwarf_names_release(struct map *names, struct debug_room *room)
+{
+    size_t pos = 0;
+    const struct map_entry *e;
+    while ((e = map_next(names, &pos))) {
+        struct dwarf_name *name = (struct dwarf_name *)(uintptr_t)e->value;
+        release(name, room);
+        free(name);
+    }
+    map_release(names);
 }

@@ -10,8 +10,7 @@
 enum {
     UNITS_MAX = 1 << 20, /* of a file; 128 MiB. A web browser has some 50,000 */
     SPANS_MAX = 4 << 20, /* 96 MiB */
-    TOGETHER = 256,      /* units whose abbreviations are kept while indexing */
-    OVERLAPPING_MAX = 64 /* ranges looked at for an address */
+    TOGETHER = 256       /* units whose abbreviations are kept while indexing */
 };
 
 /* DWARF 5 7.5.1; what follows the abbreviations' offset differs with the type. */
@@ -52,7 +51,7 @@ static bool read_header(struct debug_reader *r, struct dwarf_unit *u)
 static bool add_unit(struct dwarf_file *f, const struct dwarf_unit *u)
 {
     size_t cap = f->units_cap;
-    if (f->n_units == UNITS_MAX || f->room->bytes >= f->room->max_bytes)
+    if (!debug_room_may_grow(f->room))
         return false;
     f->units = mem_grow(f->units, &f->units_cap, f->n_units + 1, sizeof(*u));
     f->room->bytes += (f->units_cap - cap) * sizeof(*u);
@@ -60,21 +59,21 @@ static bool add_unit(struct dwarf_file *f, const struct dwarf_unit *u)
     return true;
 }
 
+/* Goes on where the last address' work ended. */
 static void list_units(struct dwarf_file *f)
 {
     struct debug_data *info = &f->sections[DEBUG_INFO];
-    for (uint64_t off = 0; off < info->bytes;) {
-        struct debug_reader r = debug_reader_at(info, off, info->bytes);
+    uint64_t refusals = f->room->refusals;
+    while (f->listed_bytes < info->bytes && !f->cut && debug_room_work(f->room, 1)) {
+        struct debug_reader r = debug_reader_at(info, f->listed_bytes, info->bytes);
         struct dwarf_unit u = {.stmt_list = UINT64_MAX};
-        if (!read_header(&r, &u))
+        /* one that is bad is kept: the offsets in it are nobody else's */
+        if (!read_header(&r, &u) || !add_unit(f, &u))
             break;
-        /* kept although bad: the offsets in it are nobody else's */
-        f->cut = !debug_room_work(f->room, 1) || !add_unit(f, &u);
-        if (f->cut)
-            break;
-        off = u.end;
+        f->listed_bytes = u.end;
+        f->cut = f->n_units == UNITS_MAX;
     }
-    f->listed = true;
+    f->listed = f->room->refusals == refusals;
 }
 
 /* What the other entries of the unit need to be understood. */
@@ -96,9 +95,11 @@ static void read_bases(struct dwarf_unit *u, const struct dwarf_die *root)
 
 static bool read_root(struct dwarf_file *f, struct dwarf_unit *u, struct dwarf_die *ret_root)
 {
-    u->root_read = true;
-    u->bad = u->bad || !dwarf_die_read(f, u, u->die_off, ret_root) || !ret_root->tag;
-    if (u->bad)
+    uint64_t refusals = f->room->refusals;
+    bool read = !u->bad && dwarf_die_read(f, u, u->die_off, ret_root) && ret_root->tag;
+    u->root_read = read || f->room->refusals == refusals;
+    u->bad |= !read && u->root_read;
+    if (!read)
         return false;
     u->is_code &= ret_root->tag == DW_TAG_compile_unit || ret_root->tag == DW_TAG_skeleton_unit;
     read_bases(u, ret_root);
@@ -107,71 +108,71 @@ static bool read_root(struct dwarf_file *f, struct dwarf_unit *u, struct dwarf_d
 
 struct indexing {
     struct dwarf_file *f;
-    uint32_t unit;
+    size_t unit;
 };
 
 static bool add_span(void *arg, uint64_t begin, uint64_t end)
 {
     const struct indexing *in = arg;
     struct dwarf_file *f = in->f;
+    struct dwarf_span span = {.begin = begin, .end = end, .value = in->unit};
     if (!dwarf_file_is_code(f, begin))
         return false;
-    if (f->n_spans == SPANS_MAX) {
-        f->cut = true;
+    f->cut |= f->spans.n == SPANS_MAX;
+    return f->spans.n == SPANS_MAX || !dwarf_spans_add(&f->spans, f->room, &span);
+}
+
+/* False where there is no room for it, or no work left. */
+static bool index_unit(struct dwarf_file *f, size_t unit)
+{
+    struct indexing in = {.f = f, .unit = unit};
+    struct dwarf_unit *u = &f->units[unit];
+    struct dwarf_die root;
+    uint64_t refusals = f->room->refusals;
+    size_t n = f->spans.n;
+    if (u->is_code && read_root(f, u, &root) && u->is_code)
+        dwarf_die_ranges(&root, add_span, &in);
+    if (f->room->refusals == refusals)
         return true;
-    }
-    f->spans = mem_grow(f->spans, &f->spans_cap, f->n_spans + 1, sizeof(*f->spans));
-    f->spans[f->n_spans++] = (struct dwarf_span){.begin = begin, .end = end, .unit = in->unit};
+    f->spans.n = n;
     return false;
 }
 
-static int compare_spans(const void *pa, const void *pb)
+/* A unit that takes most of what an address may work is left out. */
+static bool index_next(struct dwarf_file *f)
 {
-    const struct dwarf_span *a = pa, *b = pb;
-    if (a->begin != b->begin)
-        return a->begin < b->begin ? -1 : 1;
-    /* the longest first: it is the last that is looked at */
-    if (a->end != b->end)
-        return a->end > b->end ? -1 : 1;
-    return a->unit < b->unit ? -1 : a->unit > b->unit;
+    struct debug_room *room = f->room;
+    bool early = room->work <= room->max_work / 2;
+    bool done = index_unit(f, f->n_indexed);
+    bool never = !done && early && room->work > room->max_work;
+    f->cut |= never;
+    return done || never;
 }
 
+/* Goes on where the last address' work ended. */
 static void index_units(struct dwarf_file *f)
 {
-    struct dwarf_die root;
-    for (size_t i = 0; i < f->n_units && !f->cut; i++) {
-        struct indexing in = {.f = f, .unit = (uint32_t)i};
-        if (f->units[i].is_code && read_root(f, &f->units[i], &root) && f->units[i].is_code)
-            dwarf_die_ranges(&root, add_span, &in);
-        if (i % TOGETHER == TOGETHER - 1)
+    while (f->n_indexed < f->n_units && index_next(f))
+        if (++f->n_indexed % TOGETHER == 0)
             dwarf_file_trim_abbrevs(f);
-    }
-    if (f->n_spans)
-        qsort(f->spans, f->n_spans, sizeof(*f->spans), compare_spans);
-    f->room->bytes += f->spans_cap * sizeof(*f->spans);
-    f->indexed = true;
+    dwarf_spans_sort(&f->spans);
+    f->indexed = f->n_indexed == f->n_units;
+}
+
+static const struct dwarf_span *span_of_address(struct dwarf_file *f, uint64_t vaddr)
+{
+    if (!f->listed)
+        list_units(f);
+    if (!f->indexed && f->listed)
+        index_units(f);
+    return dwarf_spans_find(&f->spans, vaddr);
 }
 
 struct dwarf_unit *dwarf_unit_of_address(struct dwarf_file *f, uint64_t vaddr)
 {
-    if (!f->listed)
-        list_units(f);
-    if (!f->indexed)
-        index_units(f);
-    size_t low = 0, high = f->n_spans;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (f->spans[mid].begin <= vaddr)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    for (int tries = 0; low > 0 && tries < OVERLAPPING_MAX; tries++) {
-        const struct dwarf_span *span = &f->spans[--low];
-        if (vaddr < span->end)
-            return &f->units[span->unit];
-    }
-    return NULL;
+    const struct dwarf_span *span = span_of_address(f, vaddr);
+    f->room->refusals += f->cut && !span;
+    return span ? &f->units[span->value] : NULL;
 }
 
 struct dwarf_unit *dwarf_unit_of_offset(struct dwarf_file *f, uint64_t off)

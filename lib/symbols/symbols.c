@@ -20,6 +20,7 @@ enum {
     FUNCTIONS_MAX = 4 << 20, /* of all tables together: 96 MiB */
     DEBUG_MAX_BYTES = 320 << 20,
     DEBUG_TRIM_BYTES = 224 << 20, /* from here on what can be read again is given back */
+    TRIMS_FOR_WANT_MAX = 16, /* where two packed sections don't fit at once: each takes a second */
     /* for one address: a unit of half a GiB, or a second */
     DEBUG_MAX_WORK = 50 * 1000 * 1000
 };
@@ -34,7 +35,8 @@ struct symbols {
     size_t n, cap;
     struct symbol *known; /* owned; whatever has been named */
     size_t n_known, known_cap;
-    struct map by_place; /* (module id and source, place) -> place in known */
+    struct map by_place;  /* (module id and source, place) -> place in known */
+    struct map demangled; /* (number of a linkage name, 0) -> number of the name */
     struct modules debug_files;
     struct symtab_room room;
     struct debug_room debug_room;
@@ -50,7 +52,7 @@ struct symbols *symbols_new(const struct symbols_options *opt)
     s->strings = intern_new(NAMES_MAX_BYTES);
     s->room.left = FUNCTIONS_MAX;
     s->debug_room.max_bytes = DEBUG_MAX_BYTES;
-    s->debug_room.max_work = DEBUG_MAX_WORK;
+    s->debug_room.max_work = opt->entries_max ? opt->entries_max : DEBUG_MAX_WORK;
     s->shared = (struct sources_shared){.places = {.debug_dir = s->debug_dir,
                                                    .debuginfod = opt->debuginfod,
                                                    .open_in_target = opt->open_in_target,
@@ -71,6 +73,7 @@ void symbols_free(struct symbols *s)
     free(s->known);
     map_release(&s->by_module);
     map_release(&s->by_place);
+    map_release(&s->demangled);
     modules_release(&s->debug_files);
     intern_free(s->strings);
     free(s->debug_dir);
@@ -191,13 +194,35 @@ int symbols_find(struct symbols *s, struct module *m, uint64_t vaddr, struct sym
     return find_in_plt(s, src, vaddr, ret_symbol);
 }
 
+/* Half of what a trim can give back is let grow again, lest each address should begin with one: the
+ * floor stays. */
+static uint64_t trim_from(const struct debug_room *room)
+{
+    uint64_t half = room->floor_bytes + (room->max_bytes - room->floor_bytes) / 2;
+    return half > DEBUG_TRIM_BYTES ? half : DEBUG_TRIM_BYTES;
+}
+
 /* Cut off what is asked for again and again: memory has a bound, an address' work too. */
 static void prepare_debug_room(struct symbols *s)
 {
-    s->debug_room.work = 0;
-    if (s->debug_room.bytes > DEBUG_TRIM_BYTES)
-        for (size_t i = 0; i < s->n; i++)
-            sources_trim(s->modules[i]);
+    struct debug_room *room = &s->debug_room;
+    bool wanting = room->wanting && room->trims_for_want < TRIMS_FOR_WANT_MAX;
+    debug_room_next(room);
+    if (room->bytes <= trim_from(room) && !wanting)
+        return;
+    room->trims_for_want += wanting;
+    room->wanting = false;
+    for (size_t i = 0; i < s->n; i++)
+        sources_trim(s->modules[i]);
+    room->floor_bytes = room->bytes < room->max_bytes ? room->bytes : room->max_bytes;
+}
+
+/* NULL where it has no name. */
+static const char *known_as(const struct dwarf_frame *frame)
+{
+    if (!frame->name)
+        return NULL;
+    return frame->name->linkage ? frame->name->linkage : frame->name->plain;
 }
 
 static struct symbol_line line_of(struct symbols *s, const struct dwarf_frame *frame)
@@ -206,12 +231,12 @@ static struct symbol_line line_of(struct symbols *s, const struct dwarf_frame *f
                                .linkage_name = "[inlined]",
                                .file = frame->path ? keep(s, frame->path) : NULL,
                                .line = frame->line,
-                               .start_line = frame->name.start_line};
-    if (frame->name.linkage) {
-        line.name = symbols_demangle(s, frame->name.linkage);
-        line.linkage_name = keep(s, frame->name.linkage);
-    } else if (frame->name.plain) {
-        line.name = line.linkage_name = keep(s, frame->name.plain);
+                               .start_line = frame->name ? frame->name->start_line : 0};
+    if (frame->name && frame->name->linkage) {
+        line.name = symbols_demangle(s, frame->name->linkage);
+        line.linkage_name = keep(s, frame->name->linkage);
+    } else if (known_as(frame)) {
+        line.name = line.linkage_name = keep(s, known_as(frame));
     }
     return line;
 }
@@ -221,7 +246,7 @@ static int name_lines(struct symbols *s, struct dwarf_frame *frames, size_t n,
                       const struct symbol *symbol, struct symbol_line *ret_lines)
 {
     const struct dwarf_frame *outermost = &frames[n - 1];
-    if (!symbol && !outermost->name.linkage && !outermost->name.plain)
+    if (!symbol && !known_as(outermost))
         return -ENODATA;
     size_t kept = n < SYMBOL_LINES_MAX ? n : SYMBOL_LINES_MAX;
     for (size_t i = 0; i < kept; i++)
@@ -243,11 +268,6 @@ static bool is_alias(struct symbols *s, struct sources *src, const struct symbol
             return true;
     }
     return false;
-}
-
-static const char *known_as(const struct dwarf_frame *frame)
-{
-    return frame->name.linkage ? frame->name.linkage : frame->name.plain;
 }
 
 /*
@@ -272,10 +292,10 @@ int symbols_lines(struct symbols *s, struct module *m, uint64_t vaddr,
 {
     struct symbol symbol;
     struct dwarf_frame frames[SYMBOL_LINES_MAX + 1];
+    prepare_debug_room(s);
     int rc = symbols_find(s, m, vaddr, &symbol);
     if (rc < 0 && rc != -ENODATA)
         return rc;
-    prepare_debug_room(s);
     struct dwarf_file *dwarf = s->tables_only ? NULL : sources_dwarf(sources_of(s, m), &s->shared);
     size_t n = dwarf ? dwarf_frames(dwarf, vaddr, frames, SYMBOL_LINES_MAX + 1) : 0;
     if (rc == 0)
@@ -291,8 +311,16 @@ int symbols_lines(struct symbols *s, struct module *m, uint64_t vaddr,
 
 const char *symbols_demangle(struct symbols *s, const char *linkage_name)
 {
+    uint32_t linkage = intern_put(s->strings, linkage_name);
+    const uint64_t *known = map_find(&s->demangled, linkage, 0);
+    if (known)
+        return intern_get(s->strings, (uint32_t)*known);
     OX_FREE char *name = demangle_name(linkage_name, s->demangle);
-    return keep(s, name);
+    uint32_t kept = intern_put(s->strings, name);
+    /* what folds has one number, whatever it was */
+    if (!strcmp(intern_get(s->strings, linkage), linkage_name))
+        map_put(&s->demangled, linkage, 0, kept);
+    return intern_get(s->strings, kept);
 }
 
 uint64_t symbols_tables_cut(const struct symbols *s)
@@ -307,7 +335,7 @@ uint64_t symbols_names_folded(const struct symbols *s)
 
 uint64_t symbols_lines_cut(const struct symbols *s)
 {
-    return s->debug_room.exhausted;
+    return debug_room_exhausted(&s->debug_room);
 }
 
 /* What is there of the names; NULL where all is well. */

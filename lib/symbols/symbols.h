@@ -25,6 +25,7 @@ struct symbols_options {
         demangle;          /* full: with return and template types as libiberty's DMGL_VERBOSE-less
                               default with parameters; simple: without parameters; none: as linked */
     const char *debug_dir; /* NULL: /usr/lib/debug; copied */
+    uint64_t entries_max; /* of debug information that are looked at for one address; 0: 50 M */
     bool tables_only;      /* neither lines nor inlined functions: no DWARF is read */
     bool debuginfod;       /* servers of $DEBUGINFOD_URLS may be asked, which takes its time */
     /* Opens a path as the target of m sees it, below its root: O_RDONLY, O_NONBLOCK, no symbolic
@@ -81,8 +82,9 @@ const char *symbols_demangle(struct symbols *s, const char *linkage_name);
 /* What limits took: symbol tables that were not read to their end (4 M functions of all modules
  * together), and how often a name was too much and reads "[other]" (64 MiB of them). */
 uint64_t symbols_tables_cut(const struct symbols *s);
-/* How often an address got no lines, or not all, because its debug information was too much: 320
- * MiB in memory, 50 M entries looked at for one address. */
+/* How many addresses got no lines, or not all, because their debug information was too much: 320
+ * MiB in memory, 50 M entries looked at for one address. The next address goes on where one had to
+ * end. */
 uint64_t symbols_lines_cut(const struct symbols *s);
 uint64_t symbols_names_folded(const struct symbols *s);
 

@@ -183,9 +183,9 @@ struct symtab *symtab_read(struct module *m, const struct sections *s, uint32_t 
         symtab_free(t);
         return NULL;
     }
-    room->left -= t->n;
     qsort(t->items, t->n, sizeof(*t->items), compare);
     drop_covered(t);
+    room->left -= t->n;
     measure_unsized(t, s);
     t->items = mem_resize(t->items, t->n * sizeof(*t->items));
     return t;

@@ -66,17 +66,33 @@ static uint64_t relocated(struct module *m, const Elf64_Shdr *rela, uint64_t vad
     return 0;
 }
 
-/* Since 1.26 the linker leaves it out of the header (cmd/link/internal/ld/pcln.go): .text then. */
-static uint64_t text_start(struct module *m, const struct sections *s, const Elf64_Shdr *table,
-                           uint64_t said)
+/* The word of a section that is a pointer, wherever it is written: the linker may leave it to the
+ * loader. 0 if neither says. */
+static uint64_t pointer_in(struct module *m, const struct sections *s, const Elf64_Shdr *h,
+                           uint64_t at)
 {
-    uint64_t field = table->sh_addr + offsetof(struct head_118, text_start);
-    if (!said)
-        said = relocated(m, sections_find(s, m, SHT_RELA, ".rela.dyn"), field);
-    if (!said)
-        said = relocated(m, sections_find(s, m, SHT_RELA, ".rela"), field);
-    const Elf64_Shdr *text = sections_find(s, m, SHT_PROGBITS, ".text");
-    return !said && text ? text->sh_addr : said;
+    uint64_t word;
+    if (h->sh_size < sizeof(word) || at > h->sh_size - sizeof(word) ||
+        module_read(m, &word, sizeof(word), h->sh_offset + at) < 0)
+        return 0;
+    if (!word)
+        word = relocated(m, sections_find(s, m, SHT_RELA, ".rela.dyn"), h->sh_addr + at);
+    if (!word)
+        word = relocated(m, sections_find(s, m, SHT_RELA, ".rela"), h->sh_addr + at);
+    return word;
+}
+
+/* Since 1.26 it is no longer in the header: in runtime.firstmoduledata only, which has a section of
+ * its own since then and begins with a pointer to the table (go1.26 src/runtime/symtab.go). With
+ * cgo it is not the beginning of .text. */
+static uint64_t text_start(struct module *m, const struct sections *s, const Elf64_Shdr *table)
+{
+    enum { TEXT = 22 * 8 }; /* moduledata.text */
+    uint64_t said = pointer_in(m, s, table, offsetof(struct head_118, text_start));
+    const Elf64_Shdr *data = said ? NULL : sections_find(s, m, SHT_PROGBITS, ".go.module");
+    if (!data || pointer_in(m, s, data, 0) != table->sh_addr)
+        return said;
+    return pointer_in(m, s, data, TEXT);
 }
 
 static int read_head(struct gotable *t, const struct sections *s, const Elf64_Shdr *table)
@@ -99,7 +115,9 @@ static int read_head(struct gotable *t, const struct sections *s, const Elf64_Sh
         t->pc_data = new.pc_data;
         t->table = new.table;
         t->field_bytes = 4;
-        t->text_start = text_start(t->m, s, table, new.text_start);
+        t->text_start = text_start(t->m, s, table);
+        if (!t->text_start)
+            return -EBADMSG;
     } else {
         return -EBADMSG;
     }
@@ -226,30 +244,32 @@ static uint32_t read_varint(struct pc_data *d)
 
 /* Pairs: by how much the value changes (zigzag), and for how many bytes of code it holds; it
  * begins as -1 (src/runtime/symtab.go, step()). */
-static int value_at(struct pc_data *d, uint64_t pc, uint64_t vaddr, int64_t *ret_value)
+static int read_deltas(struct pc_data *d, uint64_t pc, uint64_t end, gotable_visit *visit,
+                       void *arg)
 {
-    int64_t value = -1;
-    for (bool first = true;; first = false) {
+    int64_t delta = -1;
+    for (bool first = true; pc < end; first = false) {
         uint32_t change = read_varint(d);
         if (d->bad || (!change && !first))
             return -EBADMSG;
-        value += (int32_t)(change >> 1 ^ -(change & 1));
-        pc += read_varint(d);
-        if (d->bad)
+        delta += (int32_t)(change >> 1 ^ -(change & 1));
+        uint64_t next = pc + read_varint(d);
+        if (d->bad || delta < 0 || delta > SP_DELTA_MAX)
             return -EBADMSG;
-        if (vaddr < pc) {
-            *ret_value = value;
+        if (next > end)
+            next = end;
+        if (next > pc && !visit(arg, pc, next, (uint32_t)delta))
             return 0;
-        }
+        pc = next;
     }
+    return 0;
 }
 
-int gotable_sp_delta(struct gotable *t, uint64_t vaddr, uint32_t *ret_delta)
+int gotable_sp_deltas(struct gotable *t, uint64_t vaddr, gotable_visit *visit, void *arg)
 {
     enum { FIELDS_BEFORE = 3 }; /* name, arguments, deferreturn */
     struct pc_data *data OX_FREE = mem_alloc(sizeof(*data));
     uint64_t start, end, record, at;
-    int64_t delta;
     uint32_t offset;
     int rc = search(t, vaddr, &start, &end, &record);
     if (rc < 0)
@@ -263,9 +283,7 @@ int gotable_sp_delta(struct gotable *t, uint64_t vaddr, uint32_t *ret_delta)
     if (at < offset || at >= t->bytes)
         return -EBADMSG;
     data->n = t->bytes - at < sizeof(data->bytes) ? t->bytes - at : sizeof(data->bytes);
-    if (read_at(t, data->bytes, data->n, at) < 0 || value_at(data, start, vaddr, &delta) < 0 ||
-        delta < 0 || delta > SP_DELTA_MAX)
+    if (read_at(t, data->bytes, data->n, at) < 0)
         return -EBADMSG;
-    *ret_delta = (uint32_t)delta;
-    return 0;
+    return read_deltas(data, start, end, visit, arg);
 }

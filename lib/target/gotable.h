@@ -26,8 +26,12 @@ void gotable_close(struct gotable *t);
 /* 0; -ENODATA where no function of Go's covers vaddr; -EBADMSG. */
 int gotable_find(struct gotable *t, uint64_t vaddr, struct gofunction *ret_function);
 
-/* How far RSP lies below where it was when the function was entered, as its code stands at vaddr.
- * As gotable_find(); -ENODATA also where the function has no such table. */
-int gotable_sp_delta(struct gotable *t, uint64_t vaddr, uint32_t *ret_delta);
+/* How far RSP lies below where it was when the function was entered, for the code from start to end
+ * (vaddr). False: enough seen. */
+typedef bool gotable_visit(void *arg, uint64_t start, uint64_t end, uint32_t delta);
+
+/* Calls visit for all code of the function at vaddr, in order and without gaps. As gotable_find();
+ * -ENODATA also where the function has no such table, -EBADMSG perhaps after some calls. */
+int gotable_sp_deltas(struct gotable *t, uint64_t vaddr, gotable_visit *visit, void *arg);
 
 #endif

@@ -176,7 +176,7 @@ static void split_at(struct mappings *t, uint64_t addr)
     insert_at(t, i + 1, upper);
 }
 
-void mappings_put(struct mappings *t, struct mapping *take)
+bool mappings_put(struct mappings *t, struct mapping *take)
 {
     split_at(t, take->start);
     split_at(t, take->end);
@@ -184,11 +184,13 @@ void mappings_put(struct mappings *t, struct mapping *take)
     while (to < t->n && t->items[to].start < take->end)
         to++;
     remove_range(t, from, to);
-    if (t->n < MAPPINGS_MAX && t->path_bytes < MAPPINGS_PATH_BYTES_MAX)
+    bool room = t->n < MAPPINGS_MAX && t->path_bytes < MAPPINGS_PATH_BYTES_MAX;
+    if (room)
         insert_at(t, from, *take);
     else
         free(take->path);
     *take = (struct mapping){0};
+    return room;
 }
 
 bool mapping_vaddr(const struct mapping *m, uint64_t addr, uint64_t *ret_vaddr)

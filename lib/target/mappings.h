@@ -41,8 +41,9 @@ const struct mapping *mappings_find(const struct mappings *t, uint64_t addr);
 /* Parses one line, without its newline. -EBADMSG on anything malformed. Owns nothing on failure. */
 int mapping_parse(const char *line, size_t line_bytes, struct mapping *ret_mapping);
 
-/* Takes the mapping, replacing whatever it overlaps; drops it where the table is full. */
-void mappings_put(struct mappings *t, struct mapping *take);
+/* Takes the mapping, replacing whatever it overlaps. False where the table is full: it is dropped.
+ */
+bool mappings_put(struct mappings *t, struct mapping *take);
 
 /* The vaddr in m->module that addr shows; false without module or segment. */
 bool mapping_vaddr(const struct mapping *m, uint64_t addr, uint64_t *ret_vaddr);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/path.h"
 
 enum {
     PAGE_BITS = 12,
@@ -253,14 +254,9 @@ int module_read_headers(struct module *m)
 
 const char *module_short_name(const struct module *m, char *buf, size_t buf_bytes)
 {
-    static const char deleted[] = " (deleted)";
-    const size_t deleted_len = sizeof(deleted) - 1;
-    const char *slash = strrchr(m->path, '/');
-    const char *base = slash && slash[1] ? slash + 1 : m->path;
-    size_t len = strlen(base);
-    if (len > deleted_len && !strcmp(base + len - deleted_len, deleted))
-        len -= deleted_len;
-    snprintf(buf, buf_bytes, "%.*s", (int)len, base);
+    size_t len;
+    const char *name = path_name(m->path, &len);
+    snprintf(buf, buf_bytes, "%.*s", (int)len, name);
     return buf;
 }
 

@@ -30,6 +30,7 @@ struct process {
     struct mappings maps;  /* only what was asked for; see process_map() */
     bool maps_query;       /* PROCMAP_QUERY works (since Linux 6.11) */
     uint64_t maps_read_ns; /* when /proc/PID/maps was last read whole */
+    uint64_t maps_dropped; /* how often a mapping found the table full */
 };
 
 /* -ESRCH, -EPERM, or another errno; err says what to do (see diagnose.h). */

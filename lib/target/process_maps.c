@@ -212,7 +212,7 @@ static int map_one(struct process *p, struct modules *modules, uint64_t addr)
     if (rc < 0)
         return rc;
     map.module = module_of(p, modules, &map);
-    mappings_put(&p->maps, &map);
+    p->maps_dropped += !mappings_put(&p->maps, &map);
     return 0;
 }
 
@@ -244,7 +244,7 @@ static void map_all(struct process *p, struct modules *modules)
             break;
         if (mapping_parse(line, (size_t)(stop - line), &map) == 0) {
             map.module = module_of(p, modules, &map);
-            mappings_put(&p->maps, &map);
+            p->maps_dropped += !mappings_put(&p->maps, &map);
         }
         line = stop + 1;
     }

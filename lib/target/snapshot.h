@@ -46,7 +46,7 @@ enum snapshot_source { SOURCE_ASLEEP, SOURCE_STOPPED, SOURCE_PERF, SOURCE_N };
 
 enum {
     SNAPSHOT_RED_ZONE_BYTES = 128,          /* psABI: below RSP, may be used by leaf functions */
-    SNAPSHOT_STACK_MAX_BYTES = 1024 * 1024, /* no more is ever copied */
+    SNAPSHOT_STACK_MAX_BYTES = 1024 * 1024, /* no more is ever copied, of both stacks */
     SNAPSHOT_PIECES_MAX = 64,
     SNAPSHOT_PIECES_BYTES = 256 * 1024,
     SNAPSHOT_BUF_BYTES = SNAPSHOT_STACK_MAX_BYTES + SNAPSHOT_PIECES_BYTES,
@@ -71,6 +71,10 @@ struct snapshot {
     size_t stack_bytes;   /* may be 0 */
     const uint8_t *stack; /* borrowed from whoever captured or loaded it */
     bool stack_cut;       /* the mapping has more bytes above than were copied */
+    /* The stack of the code that a signal's handler has interrupted, where the handler runs on one
+     * of its own; from there up, less the red zone. */
+    struct snapshot_piece interrupted;
+    bool interrupted_cut; /* as stack_cut */
     struct snapshot_piece pieces[SNAPSHOT_PIECES_MAX];
     size_t n_pieces;
     bool pieces_cut; /* a limit left some out */

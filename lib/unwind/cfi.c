@@ -14,6 +14,7 @@ enum {
     EH_FRAME_BYTES_MAX = 256 * 1024 * 1024,    /* of a section that we index ourselves */
     INDEX_CIE_BYTES_MAX = 16 * 1024 * 1024,    /* interpreted on the way */
     INDEX_MAX = 4 * 1024 * 1024,               /* FDEs in it */
+    CIE_BYTES_MAX = 4096,                      /* kept for each module; real ones have below 100 */
     HDR_HEAD_BYTES = 20,                       /* of .eh_frame_hdr, all before the table */
     TABLE_ENCODING = ENC_DATAREL | ENC_SDATA4, /* the one that linkers write */
     TABLE_ENTRY_BYTES = 8
@@ -35,7 +36,7 @@ struct index {
 /* Bytes of one entry of .eh_frame. */
 struct buffer {
     uint8_t *bytes; /* owned */
-    size_t cap;
+    size_t cap, max;
 };
 
 /* One module's .eh_frame or .debug_frame. Places in it are a vaddr in the first, an offset in the
@@ -63,12 +64,15 @@ struct cfi {
     size_t n, cap;
     struct buffer fde_bytes;
     uint64_t spent;
+    uint64_t kept_bytes; /* sections and indexes of all items */
+    uint64_t cut;
 };
 
 struct cfi *cfi_new(struct pages *pages)
 {
     struct cfi *c = mem_alloc(sizeof(*c));
     c->pages = pages;
+    c->fde_bytes.max = sizeof(uint32_t) + CFI_ENTRY_BYTES_MAX;
     return c;
 }
 
@@ -87,6 +91,7 @@ void cfi_forget(struct cfi *c)
         free(c->items[i]);
     }
     c->n = 0;
+    c->kept_bytes = 0;
     map_release(&c->sources);
 }
 
@@ -104,9 +109,11 @@ static bool eh_frame_entry(struct cfi *c, struct module *m, uint64_t at, struct 
                            struct cfi_entry *ret_entry)
 {
     uint32_t bytes;
-    if (pages_read_vaddr(c->pages, m, &bytes, sizeof(bytes), at) < 0 || bytes > CFI_ENTRY_BYTES_MAX)
+    if (pages_read_vaddr(c->pages, m, &bytes, sizeof(bytes), at) < 0)
         return false;
-    size_t all = sizeof(bytes) + bytes;
+    size_t all = sizeof(bytes) + (size_t)bytes;
+    if (all > buf->max)
+        return false;
     buf->bytes = mem_grow(buf->bytes, &buf->cap, all, 1);
     struct cfi_reader r = {.bytes = buf->bytes, .vaddr = at, .end = all};
     return pages_read_vaddr(c->pages, m, buf->bytes, all, at) == 0 &&
@@ -180,23 +187,49 @@ static void index_add(struct cfi *c, struct module *m, struct section *s, struct
     i->entries[i->n++] = x;
 }
 
+static uint64_t room_bytes(const struct cfi *c)
+{
+    return CFI_KEPT_BYTES_MAX - c->kept_bytes;
+}
+
+static bool index_has_room(const struct cfi *c, const struct index *i)
+{
+    return i->n < INDEX_MAX && (i->n + 1) * sizeof(*i->entries) <= room_bytes(c);
+}
+
+/* The array has grown by doubling: what stays has the size that is counted. */
+static void index_close(struct cfi *c, struct index *i)
+{
+    size_t bytes = i->n * sizeof(*i->entries);
+    if (!i->n)
+        return;
+    struct index_entry *fitted = realloc(i->entries, bytes);
+    if (fitted)
+        i->entries = fitted;
+    i->cap = i->n;
+    c->kept_bytes += bytes;
+    qsort(i->entries, i->n, sizeof(*i->entries), by_start);
+}
+
 /* Indexes the FDEs between two places, or up to the terminator or the first malformed entry. */
 static void index_build(struct cfi *c, struct module *m, struct section *s, uint64_t at,
                         uint64_t bytes)
 {
     struct cfi_entry e;
     uint64_t end, spent = c->spent;
-    if (bytes > EH_FRAME_BYTES_MAX || __builtin_add_overflow(at, bytes, &end))
+    if (__builtin_add_overflow(at, bytes, &end))
         return;
-    while (at < end && s->index.n < INDEX_MAX && c->spent - spent < INDEX_CIE_BYTES_MAX &&
-           entry_read(c, m, s, at, &c->fde_bytes, &e)) {
+    bool cut = bytes > EH_FRAME_BYTES_MAX;
+    while (!cut && at < end && entry_read(c, m, s, at, &c->fde_bytes, &e)) {
+        cut = !index_has_room(c, &s->index) || c->spent - spent >= INDEX_CIE_BYTES_MAX;
         uint64_t next = e.body.vaddr + e.body.end;
-        index_add(c, m, s, &e, at);
+        if (!cut)
+            index_add(c, m, s, &e, at);
         at = next;
     }
     c->spent = spent; /* once for each module: no walk's fault */
-    if (s->index.n)
-        qsort(s->index.entries, s->index.n, sizeof(*s->index.entries), by_start);
+    c->cut += cut;
+    index_close(c, &s->index);
 }
 
 /* How many bytes of the file follow in the segment. */
@@ -260,6 +293,7 @@ static struct source *source_get(struct cfi *c, struct module *m)
         return c->items[*place];
     struct source *s = mem_alloc(sizeof(*s));
     s->eh_frame = (struct section){.form = CFI_EH_FRAME, .cie_at = nowhere};
+    s->eh_frame.cie_bytes.max = CIE_BYTES_MAX;
     s->debug_frame = (struct section){.form = CFI_DEBUG_FRAME, .cie_at = nowhere};
     if (m->eh_frame_hdr_bytes)
         eh_frame_from_hdr(c, m, &s->eh_frame);
@@ -316,8 +350,13 @@ static void debug_frame_load(struct cfi *c, struct module *m, struct source *s)
     if (s->debug_frame_read || !m->n_loads)
         return;
     s->debug_frame_read = true;
-    if (debug_frame_read(m, &s->debug_frame.bytes, &s->debug_frame.n_bytes) == 0)
-        index_build(c, m, &s->debug_frame, 0, s->debug_frame.n_bytes);
+    struct section *d = &s->debug_frame;
+    int rc = debug_frame_read(m, room_bytes(c), &d->bytes, &d->n_bytes);
+    c->cut += rc == -E2BIG;
+    if (rc < 0)
+        return;
+    c->kept_bytes += d->n_bytes;
+    index_build(c, m, d, 0, d->n_bytes);
 }
 
 int cfi_find(struct cfi *c, struct module *m, uint64_t vaddr, struct cfi_fde *ret_fde)
@@ -333,6 +372,11 @@ int cfi_find(struct cfi *c, struct module *m, uint64_t vaddr, struct cfi_fde *re
 uint64_t cfi_spent(const struct cfi *c)
 {
     return c->spent;
+}
+
+uint64_t cfi_cut(const struct cfi *c)
+{
+    return c->cut;
 }
 
 int cfi_fde_run(const struct cfi_fde *fde, cfi_visit *visit, void *arg)

@@ -15,6 +15,10 @@
  */
 struct cfi;
 
+/* Sections that were unpacked and indexes of our own, of all modules; the largest that was seen, a
+ * browser's, takes a tenth. What goes beyond is left out, and counted. */
+enum { CFI_KEPT_BYTES_MAX = 256 << 20 };
+
 /* Borrowed from the struct cfi: holds until its next call. */
 struct cfi_fde {
     uint64_t start, end; /* vaddr of the code it describes, end excluded */
@@ -31,9 +35,12 @@ void cfi_forget(struct cfi *c);
 /* 0; -ENODATA where none covers vaddr; -EBADMSG where it is malformed or beyond what we allow. */
 int cfi_find(struct cfi *c, struct module *m, uint64_t vaddr, struct cfi_fde *ret_fde);
 
-/* How many bytes of CIEs and FDEs the look-ups have handed out, all in all: what interpreting them
- * costs. Never goes back. */
+/* How many bytes of CIEs and FDEs the look-ups have opened, all in all: what reading and
+ * interpreting them costs. Indexing a module is not in it. Never goes back. */
 uint64_t cfi_spent(const struct cfi *c);
+
+/* How many modules' sections were not read, or not to their end, for a limit. Never goes back. */
+uint64_t cfi_cut(const struct cfi *c);
 
 /* Interprets its program, as cfi_run(). */
 int cfi_fde_run(const struct cfi_fde *fde, cfi_visit *visit, void *arg);

@@ -46,7 +46,7 @@ static bool augmentation_apply(struct cfi_reader *r, const char *aug, struct cfi
         if (*aug == 'R')
             cie->terms.pointer_encoding = (unsigned)cfi_read_uint(r, 1);
         else if (*aug == 'L')
-            cie->lsda_encoding = (unsigned)cfi_read_uint(r, 1);
+            (void)cfi_read_uint(r, 1); /* how FDEs point to their exception tables */
         else if (*aug == 'P')
             (void)cfi_read_pointer(r, (unsigned)cfi_read_uint(r, 1) & ~(unsigned)ENC_INDIRECT);
         else if (*aug == 'S')
@@ -66,7 +66,7 @@ static bool is_flat_64_bit(struct cfi_reader *r)
 
 int cfi_cie_read(const struct cfi_entry *e, enum cfi_form form, struct cfi_cie *ret_cie)
 {
-    struct cfi_cie cie = {.terms.pointer_encoding = ENC_PTR, .lsda_encoding = ENC_OMIT};
+    struct cfi_cie cie = {.terms.pointer_encoding = ENC_PTR};
     struct cfi_reader r = e->body;
     char aug[8];
     uint64_t version = cfi_read_uint(&r, 1);

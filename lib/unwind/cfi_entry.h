@@ -21,7 +21,6 @@ struct cfi_entry {
 
 struct cfi_cie {
     struct cfi_terms terms;
-    unsigned lsda_encoding;
     bool sized, signal_frame;
     struct cfi_state initial; /* its blocks: borrowed from the CIE's bytes */
 };

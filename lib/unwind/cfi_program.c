@@ -45,13 +45,14 @@ enum {
     OP_OFFSET_SF = 0x11,
     OP_DEF_CFA_SF = 0x12,
     OP_DEF_CFA_OFFSET_SF = 0x13,
+    OP_VAL_OFFSET = 0x14,
+    OP_VAL_OFFSET_SF = 0x15,
     OP_VAL_EXPRESSION = 0x16,
     OP_GNU_ARGS_SIZE = 0x2e,
     OP_GNU_NEGATIVE_OFFSET = 0x2f
 };
 
-/* DW_CFA_* below 0x40 (DWARF 5, table 7.29, and the GNU ones) as far as libunwind 1.6.2, which
- * takes over where a row can't say it, has them. */
+/* DW_CFA_* below 0x40: DWARF 5, table 7.29, and the GNU ones. */
 static const uint8_t operands[64][2] = {
     [OP_NOP] = {ARG_NONE, ARG_NONE},
     [OP_SET_LOC] = {ARG_POINTER, ARG_NONE},
@@ -73,6 +74,8 @@ static const uint8_t operands[64][2] = {
     [OP_OFFSET_SF] = {ARG_REG, ARG_SLEB},
     [OP_DEF_CFA_SF] = {ARG_REG, ARG_SLEB},
     [OP_DEF_CFA_OFFSET_SF] = {ARG_SLEB, ARG_NONE},
+    [OP_VAL_OFFSET] = {ARG_REG, ARG_ULEB},
+    [OP_VAL_OFFSET_SF] = {ARG_REG, ARG_SLEB},
     [OP_VAL_EXPRESSION] = {ARG_REG, ARG_BLOCK},
     [OP_GNU_ARGS_SIZE] = {ARG_ULEB, ARG_NONE},
     [OP_GNU_NEGATIVE_OFFSET] = {ARG_REG, ARG_ULEB},
@@ -183,6 +186,14 @@ static struct cfi_rule rule_offset(uint64_t reg, int64_t offset)
     return (struct cfi_rule){.where = CFI_OFFSET, .reg = (uint8_t)reg, .offset = offset};
 }
 
+/* That the caller's RSP is the CFA goes without saying. */
+static struct cfi_rule rule_value(uint64_t reg, int64_t offset)
+{
+    if (reg == DWREG_RSP && !offset)
+        return (struct cfi_rule){0};
+    return (struct cfi_rule){.where = CFI_VAL_OFFSET, .offset = offset};
+}
+
 static struct cfi_rule rule_block(enum cfi_where where, struct arg a)
 {
     return (struct cfi_rule){
@@ -247,6 +258,9 @@ static struct cfi_rule rule_of(struct machine *m, unsigned op, struct arg a, str
     case OP_OFFSET:
     case OP_OFFSET_SF:
         return rule_offset(0, factored(m, b));
+    case OP_VAL_OFFSET:
+    case OP_VAL_OFFSET_SF:
+        return rule_value(a.value, factored(m, b));
     case OP_GNU_NEGATIVE_OFFSET:
         return rule_offset(0, factored(m, (struct arg){.value = -b.value}));
     case OP_RESTORE:

@@ -15,10 +15,11 @@ enum cfi_where {
     CFI_UNSAID, /* no rule: the register has kept its value; the CFA: not defined */
     CFI_SAME,
     CFI_UNDEFINED,
-    CFI_OFFSET,        /* saved at CFA + offset; the CFA: is reg + offset */
-    CFI_REGISTER,      /* in reg */
-    CFI_EXPRESSION,    /* saved where the block says; the CFA: is what the block says */
-    CFI_VAL_EXPRESSION /* is what the block says */
+    CFI_OFFSET,         /* saved at CFA + offset; the CFA: is reg + offset */
+    CFI_REGISTER,       /* in reg */
+    CFI_EXPRESSION,     /* saved where the block says; the CFA: is what the block says */
+    CFI_VAL_EXPRESSION, /* is what the block says */
+    CFI_VAL_OFFSET      /* is CFA + offset */
 };
 
 struct cfi_rule {

@@ -18,7 +18,8 @@ enum {
     ROW_FOUND = 1000,      /* libunwind's own errors are negative and small */
     RECORD_BYTES = 8192,   /* 18 rules of at most 3 + 256 bytes, and some 60 around them */
     TABLE_AT = 0,
-    CIE_AT = 8
+    CIE_AT = 8,
+    KEPT = 256 /* places */
 };
 
 /* Where libunwind is told that the records lie: no process can have anything mapped there. */
@@ -33,6 +34,17 @@ struct record {
     bool bad;
 };
 
+/* A place as libunwind has understood it. */
+struct kept {
+    uint64_t vaddr;
+    uint32_t module; /* its id + 1; 0: empty */
+    bool usable;     /* false: the record can't be made, or not be read */
+    bool moved;      /* the record has RSP's rule in RAX's column */
+    uint8_t *bytes;  /* owned; of the record */
+    size_t n;        /* of bytes */
+    _Alignas(8) uint8_t state[ROW_STATE_BYTES]; /* libunwind's, opaque */
+};
+
 enum fault { FAULT_NONE, FAULT_REG, FAULT_MEM };
 
 struct fallback {
@@ -42,23 +54,26 @@ struct fallback {
     /* Of the step: */
     const struct snapshot *snap;
     struct regs regs;
-    struct record record;
-    uint64_t place; /* addr that the FDE is for */
+    struct kept *place;
     bool compiling;
-    bool moved;                                 /* the record has RSP's rule in RAX's column */
-    _Alignas(8) uint8_t state[ROW_STATE_BYTES]; /* libunwind's, opaque */
-
     enum fault fault; /* what the last accessor call failed at */
     uint64_t fault_addr;
+
+    struct record record; /* of the place that is being compiled */
+    struct kept kept[KEPT];
 };
+
+/* The rules hold at a vaddr; to libunwind any address will do. */
+static const uint64_t record_place = UINT64_C(0x8000000000000fff);
 
 /* libunwind comes back to it for the expressions while it evaluates them. */
 static bool record_read(const struct fallback *f, uint64_t addr, unw_word_t *ret_word)
 {
-    uint64_t at = addr - record_addr;
-    if (at > RECORD_BYTES - sizeof(*ret_word))
+    const uint8_t *bytes = f->compiling ? f->record.bytes : f->place->bytes;
+    uint64_t at = addr - record_addr, n = f->compiling ? f->record.n : f->place->n;
+    if (n < sizeof(*ret_word) || at > n - sizeof(*ret_word))
         return false;
-    memcpy(ret_word, f->record.bytes + at, sizeof(*ret_word));
+    memcpy(ret_word, bytes + at, sizeof(*ret_word));
     return true;
 }
 
@@ -86,7 +101,7 @@ static int access_reg(unw_addr_space_t space, unw_regnum_t reg, unw_word_t *valu
         f->fault = FAULT_REG;
         return -UNW_EBADREG;
     }
-    *value = f->compiling && reg == DWREG_RIP ? f->place : f->regs.value[reg];
+    *value = f->compiling && reg == DWREG_RIP ? record_place : f->regs.value[reg];
     return 0;
 }
 
@@ -101,12 +116,12 @@ static int find_proc_info(unw_addr_space_t space, unw_word_t ip, unw_proc_info_t
                           void *arg)
 {
     const struct fallback *f = arg;
-    if (!f->compiling || ip != f->place)
+    if (!f->compiling || ip != record_place)
         return -UNW_ENOINFO;
     unw_dyn_info_t di = {
         .format = UNW_INFO_FORMAT_REMOTE_TABLE,
-        .start_ip = f->place,
-        .end_ip = f->place + 1,
+        .start_ip = record_place,
+        .end_ip = record_place + 1,
         .u.rti = {.segbase = record_addr + f->record.fde_at,
                   .table_data = record_addr + TABLE_AT,
                   .table_len = 1},
@@ -152,10 +167,20 @@ struct fallback *fallback_new(struct cfi *c)
     return f;
 }
 
+void fallback_forget(struct fallback *f)
+{
+    for (size_t i = 0; i < KEPT; i++) {
+        free(f->kept[i].bytes);
+        f->kept[i].bytes = NULL;
+        f->kept[i].module = 0;
+    }
+}
+
 void fallback_free(struct fallback *f)
 {
     if (!f)
         return;
+    fallback_forget(f);
     unw_destroy_addr_space(f->space);
     free(f);
 }
@@ -218,6 +243,18 @@ static void put_cfa(struct record *r, const struct cfi_rule *cfa)
     }
 }
 
+/* libunwind 1.6 does not know DW_CFA_val_offset. An expression begins with the CFA on its stack. */
+static void put_val_offset(struct record *r, unsigned reg, int64_t offset)
+{
+    enum { DW_CFA_val_expression = 0x16, DW_OP_const8s = 0x0f, DW_OP_plus = 0x22 };
+    put_byte(r, DW_CFA_val_expression);
+    put_byte(r, reg);
+    put_byte(r, 1 + sizeof(offset) + 1);
+    put_byte(r, DW_OP_const8s);
+    put_u64(r, (uint64_t)offset);
+    put_byte(r, DW_OP_plus);
+}
+
 static void put_rule(struct record *r, unsigned reg, const struct cfi_rule *rule)
 {
     static const uint8_t op[] = {
@@ -226,6 +263,10 @@ static void put_rule(struct record *r, unsigned reg, const struct cfi_rule *rule
     };
     if (rule->where == CFI_UNSAID)
         return;
+    if (rule->where == CFI_VAL_OFFSET) {
+        put_val_offset(r, reg, rule->offset);
+        return;
+    }
     put_byte(r, op[rule->where]);
     put_byte(r, reg);
     if (rule->where == CFI_OFFSET)
@@ -293,8 +334,8 @@ static bool take_state(void *arg, uint64_t start, uint64_t end, const struct cfi
     struct wanted *w = arg;
     if (w->vaddr < start || w->vaddr >= end)
         return true;
-    w->f->moved = moves_sp(state);
-    w->written = record_write(&w->f->record, state, w->f->moved, w->f->place);
+    w->f->place->moved = moves_sp(state);
+    w->written = record_write(&w->f->record, state, w->f->place->moved, record_place);
     return false;
 }
 
@@ -304,7 +345,7 @@ static int row_take(void *arg, void *state, size_t state_bytes, unw_word_t start
     (void)start, (void)end;
     if (state_bytes > ROW_STATE_BYTES)
         return -UNW_EINVAL;
-    memcpy(f->state, state, state_bytes);
+    memcpy(f->place->state, state, state_bytes);
     return -ROW_FOUND;
 }
 
@@ -335,34 +376,57 @@ static enum fallback_result evaluate(struct fallback *f, struct regs *regs,
     f->fault = FAULT_NONE;
     int rc = unw_init_remote(&cursor, f->space, f);
     if (rc == 0)
-        rc = unw_apply_reg_state(&cursor, f->state);
+        rc = unw_apply_reg_state(&cursor, f->place->state);
     if (rc == 0)
         return FALLBACK_END;
     if (rc < 0 || (rc = unw_get_reg(&cursor, UNW_REG_IP, &caller.value[DWREG_RIP])) < 0 ||
-        (rc = unw_get_reg(&cursor, f->moved ? UNW_X86_64_RAX : UNW_X86_64_RSP,
+        (rc = unw_get_reg(&cursor, f->place->moved ? UNW_X86_64_RAX : UNW_X86_64_RSP,
                           &caller.value[DWREG_RSP])) < 0)
         return failure(f, rc, ret_fault_addr);
     caller.known = 1u << DWREG_RIP | 1u << DWREG_RSP;
     for (int reg = 0; reg < DWREG_N; reg++)
         if (!(caller.known & 1u << reg) && unw_get_reg(&cursor, reg, &caller.value[reg]) == 0)
             caller.known |= 1u << reg;
-    if (f->moved)
+    if (f->place->moved)
         caller.known &= ~(1u << DWREG_RAX);
     *regs = caller;
-    return f->moved ? FALLBACK_MOVED : FALLBACK_OK;
+    return f->place->moved ? FALLBACK_MOVED : FALLBACK_OK;
+}
+
+/* Reads the CFI of a place, and leaves what libunwind makes of it in f->place. */
+static bool understand(struct fallback *f, struct module *m, uint64_t vaddr)
+{
+    struct cfi_fde fde;
+    struct wanted wanted = {.f = f, .vaddr = vaddr};
+    if (cfi_find(f->cfi, m, vaddr, &fde) < 0 || cfi_fde_run(&fde, take_state, &wanted) < 0 ||
+        !wanted.written || !compile(f))
+        return false;
+    f->place->n = f->record.n;
+    f->place->bytes = mem_alloc(f->record.n);
+    memcpy(f->place->bytes, f->record.bytes, f->record.n);
+    return true;
+}
+
+static struct kept *kept_get(struct fallback *f, struct module *m, uint64_t vaddr)
+{
+    /* 2^64 / golden ratio spreads neighbours */
+    uint64_t hash = (vaddr ^ (uint64_t)m->id << 40) * UINT64_C(0x9e3779b97f4a7c15);
+    struct kept *k = &f->kept[hash >> 32 & (KEPT - 1)];
+    if (k->module == m->id + 1 && k->vaddr == vaddr)
+        return k;
+    free(k->bytes);
+    *k = (struct kept){.vaddr = vaddr, .module = m->id + 1};
+    f->place = k;
+    k->usable = understand(f, m, vaddr);
+    return k;
 }
 
 enum fallback_result fallback_step(struct fallback *f, struct module *m, uint64_t vaddr,
                                    const struct snapshot *snap, struct regs *regs,
                                    uint64_t *ret_fault_addr)
 {
-    struct cfi_fde fde;
-    struct wanted wanted = {.f = f, .vaddr = vaddr};
     f->snap = snap;
     f->regs = *regs;
-    f->place = record_addr - 1; /* the rules hold at vaddr; to libunwind any place will do */
-    if (cfi_find(f->cfi, m, vaddr, &fde) < 0 || cfi_fde_run(&fde, take_state, &wanted) < 0 ||
-        !wanted.written || !compile(f))
-        return FALLBACK_BAD;
-    return evaluate(f, regs, ret_fault_addr);
+    f->place = kept_get(f, m, vaddr);
+    return f->place->usable ? evaluate(f, regs, ret_fault_addr) : FALLBACK_BAD;
 }

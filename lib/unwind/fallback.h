@@ -24,8 +24,12 @@ enum fallback_result {
 struct fallback *fallback_new(struct cfi *c);
 void fallback_free(struct fallback *f);
 
+/* Must be called when c forgets. */
+void fallback_forget(struct fallback *f);
+
 /* One step: *regs, whose RIP is in m, become the caller's on success. vaddr: of the place whose
- * CFI is meant. RSP and RIP must be known. */
+ * CFI is meant. RSP and RIP must be known. What libunwind has made of a place is kept: a step that
+ * is repeated allocates nothing. */
 enum fallback_result fallback_step(struct fallback *f, struct module *m, uint64_t vaddr,
                                    const struct snapshot *snap, struct regs *regs,
                                    uint64_t *ret_fault_addr);

@@ -6,7 +6,6 @@
 
 #include "base/map.h"
 #include "base/mem.h"
-#include "target/gotable.h"
 
 struct go_stacks {
     struct map modules; /* module's id -> place in tables + 1; 0: not Go's */
@@ -85,8 +84,22 @@ enum go_role go_stacks_role(struct go_stacks *g, struct module *m, uint64_t vadd
     return t && gotable_find(t, vaddr, &f) == 0 ? role_of(f.name) : GO_ORDINARY;
 }
 
-bool go_stacks_delta(struct go_stacks *g, struct module *m, uint64_t vaddr, uint32_t *ret_delta)
+bool go_stacks_function(struct go_stacks *g, struct module *m, uint64_t vaddr, uint64_t *ret_start,
+                        uint64_t *ret_end)
+{
+    struct gofunction f;
+    struct gotable *t = table_get(g, m);
+    if (!t || gotable_find(t, vaddr, &f) < 0)
+        return false;
+    *ret_start = f.start;
+    *ret_end = f.start + f.bytes;
+    return true;
+}
+
+void go_stacks_deltas(struct go_stacks *g, struct module *m, uint64_t vaddr, gotable_visit *visit,
+                      void *arg)
 {
     struct gotable *t = table_get(g, m);
-    return t && gotable_sp_delta(t, vaddr, ret_delta) == 0;
+    if (t)
+        gotable_sp_deltas(t, vaddr, visit, arg);
 }

@@ -2,7 +2,7 @@
 #ifndef UNWIND_GO_STACKS_H
 #define UNWIND_GO_STACKS_H
 
-#include "target/module.h"
+#include "target/gotable.h"
 
 /*
  * What Go's own table tells of its stacks. Above all where it changes them: functions of its
@@ -25,7 +25,12 @@ void go_stacks_forget(struct go_stacks *g);
 
 enum go_role go_stacks_role(struct go_stacks *g, struct module *m, uint64_t vaddr);
 
-/* As gotable_sp_delta(); false where there is none. */
-bool go_stacks_delta(struct go_stacks *g, struct module *m, uint64_t vaddr, uint32_t *ret_delta);
+/* What the function of Go's at vaddr covers (vaddr); false where there is none. */
+bool go_stacks_function(struct go_stacks *g, struct module *m, uint64_t vaddr, uint64_t *ret_start,
+                        uint64_t *ret_end);
+
+/* As gotable_sp_deltas(), of that function. */
+void go_stacks_deltas(struct go_stacks *g, struct module *m, uint64_t vaddr, gotable_visit *visit,
+                      void *arg);
 
 #endif

@@ -9,16 +9,19 @@
 
 enum {
     ROWS_MAX = 1 << 17,  /* 3.5 MiB; then all are forgotten, and compiled anew as they are needed */
-    SPANS_MAX = 1 << 16, /* of one module */
+    SPANS_MAX = 1 << 16, /* of all modules; 2 MiB */
     CACHE_BITS = 12,
     CACHE_WAYS = 2,
+    MODULE_BITS = 20, /* of a tag */
     WORD = 8
 };
 
-/* What one FDE covers, and its rows; none where its program is not to be trusted. */
+/* What one FDE, or one of Go's functions, covers, and its rows; none where its program is not to be
+ * trusted. */
 struct span {
     uint64_t start, end; /* vaddr */
     uint32_t first, n;   /* in rows */
+    uint8_t go;          /* enum go_role */
 };
 
 /* One module's, sorted by start. */
@@ -31,26 +34,29 @@ _Static_assert(sizeof(struct row) == 28, "two cached rows are little more than a
 
 struct cached {
     uint64_t vaddr;
-    uint32_t module; /* its id + 1; 0: empty */
+    uint32_t tag; /* see tag_of(); 0: empty */
     struct row row;
 };
 
 struct rows {
     struct cfi *cfi;             /* borrowed */
     struct go_stacks *go_stacks; /* borrowed */
+    struct pages *pages;         /* borrowed */
     struct map modules;          /* module's id -> place in tables */
     struct span_table *tables;   /* owned */
     size_t n_tables, cap_tables;
     struct row *rows; /* owned */
-    size_t n, cap;
+    size_t n, cap, n_spans;
+    uint32_t epoch; /* how often all were forgotten */
     struct cached cache[1 << CACHE_BITS][CACHE_WAYS];
 };
 
-struct rows *rows_new(struct cfi *c, struct go_stacks *g)
+struct rows *rows_new(struct cfi *c, struct go_stacks *g, struct pages *p)
 {
     struct rows *r = mem_alloc(sizeof(*r));
     r->cfi = c;
     r->go_stacks = g;
+    r->pages = p;
     return r;
 }
 
@@ -59,8 +65,10 @@ void rows_forget(struct rows *r)
     for (size_t i = 0; i < r->n_tables; i++)
         free(r->tables[i].spans);
     map_release(&r->modules);
-    r->n_tables = r->n = 0;
-    memset(r->cache, 0, sizeof(r->cache));
+    r->n_tables = r->n = r->n_spans = 0;
+    r->epoch++;
+    if (!(r->epoch << MODULE_BITS)) /* the tags begin anew */
+        memset(r->cache, 0, sizeof(r->cache));
 }
 
 void rows_free(struct rows *r)
@@ -164,9 +172,15 @@ static size_t first_above(const struct span_table *t, uint64_t vaddr)
     return lo;
 }
 
-static const struct span *span_add(struct span_table *t, struct span span)
+static const struct span *span_add(struct rows *r, struct span_table *t, struct span span)
 {
     size_t i = first_above(t, span.start);
+    /* FDEs that overlap: the one that was asked for last */
+    if (i && t->spans[i - 1].start == span.start) {
+        t->spans[i - 1] = span;
+        return &t->spans[i - 1];
+    }
+    r->n_spans++;
     t->spans = mem_grow(t->spans, &t->cap, t->n + 1, sizeof(*t->spans));
     memmove(&t->spans[i + 1], &t->spans[i], (t->n - i) * sizeof(*t->spans));
     t->spans[i] = span;
@@ -185,24 +199,85 @@ static struct span_table *table_get(struct rows *r, const struct module *m)
     return &r->tables[r->n_tables++];
 }
 
-/* NULL: nothing describes vaddr. */
-static const struct span *span_compile(struct rows *r, struct module *m, uint64_t vaddr)
+static void make_room(struct rows *r)
+{
+    if (r->n >= ROWS_MAX || r->n_spans >= SPANS_MAX)
+        rows_forget(r);
+}
+
+/* Its rows go behind the others. False: no CFI describes vaddr. */
+static bool span_of_cfi(struct rows *r, struct module *m, uint64_t vaddr, struct span *ret_span)
 {
     struct cfi_fde fde;
     if (cfi_find(r->cfi, m, vaddr, &fde) < 0)
-        return NULL;
-    struct span span = {.start = fde.start, .end = fde.end};
-    struct span_table *t = table_get(r, m);
-    if (r->n >= ROWS_MAX || t->n >= SPANS_MAX) {
-        rows_forget(r);
-        t = table_get(r, m);
-    }
+        return false;
     struct compiling c = {.rows = r, .fde = &fde, .first = r->n};
     if (fde.end - fde.start > UINT32_MAX || cfi_fde_run(&fde, row_take, &c) < 0)
         r->n = c.first;
-    span.first = (uint32_t)c.first;
-    span.n = (uint32_t)(r->n - c.first);
-    return span_add(t, span);
+    *ret_span = (struct span){.start = fde.start,
+                              .end = fde.end,
+                              .first = (uint32_t)c.first,
+                              .n = (uint32_t)(r->n - c.first)};
+    return true;
+}
+
+struct compiling_go {
+    struct rows *rows;
+    const struct span *span;
+    uint64_t done; /* vaddr */
+};
+
+static void row_add(struct rows *r, const struct span *s, uint64_t vaddr, struct row row)
+{
+    row.start = (uint32_t)(vaddr - s->start);
+    r->rows = mem_grow(r->rows, &r->cap, r->n + 1, sizeof(*r->rows));
+    r->rows[r->n++] = row;
+}
+
+/* Go's compiler saves RBP right below the return address wherever a function has a frame. */
+static bool go_row_take(void *arg, uint64_t start, uint64_t end, uint32_t delta)
+{
+    struct compiling_go *c = arg;
+    struct row row = {.how = ROW_GO, .cfa_reg = DWREG_RSP, .cfa_offset = (int32_t)delta + WORD};
+    row.where = ROW_SAVED << 2 * ROW_RA;
+    row.saved[ROW_RA] = -1;
+    if (delta) {
+        row.where |= ROW_SAVED << 2 * ROW_RBP;
+        row.saved[ROW_RBP] = -2;
+    }
+    row_add(c->rows, c->span, start, row);
+    c->done = end;
+    return end < c->span->end;
+}
+
+/* The same by Go's table. Where that ends too early, nothing is known of the rest. */
+static bool span_of_go(struct rows *r, struct module *m, uint64_t vaddr, struct span *ret_span)
+{
+    struct span s = {.first = (uint32_t)r->n};
+    if (!go_stacks_function(r->go_stacks, m, vaddr, &s.start, &s.end) ||
+        s.end - s.start > UINT32_MAX)
+        return false;
+    struct compiling_go c = {.rows = r, .span = &s, .done = s.start};
+    go_stacks_deltas(r->go_stacks, m, vaddr, go_row_take, &c);
+    if (c.done < s.end)
+        row_add(r, &s, c.done, (struct row){.how = ROW_NONE});
+    s.n = (uint32_t)(r->n - s.first);
+    *ret_span = s;
+    return true;
+}
+
+/* NULL: nothing describes vaddr. */
+static const struct span *span_compile(struct rows *r, struct module *m, uint64_t vaddr)
+{
+    struct span span;
+    make_room(r);
+    bool found = span_of_cfi(r, m, vaddr, &span);
+    if (!found || !span.n)
+        found = span_of_go(r, m, vaddr, &span) || found;
+    if (!found)
+        return NULL;
+    span.go = (uint8_t)go_stacks_role(r->go_stacks, m, vaddr);
+    return span_add(r, table_get(r, m), span);
 }
 
 static const struct span *span_find(struct rows *r, struct module *m, uint64_t vaddr)
@@ -228,28 +303,31 @@ static struct row row_at(const struct rows *r, const struct span *s, uint64_t va
     return r->rows[lo];
 }
 
-/* Go's compiler saves RBP right below the return address wherever a function has a frame. */
-static struct row go_row(struct rows *r, struct module *m, uint64_t vaddr)
+static struct row row_get(struct rows *r, struct module *m, uint64_t vaddr)
 {
-    uint32_t delta;
-    if (!go_stacks_delta(r->go_stacks, m, vaddr, &delta))
-        return (struct row){.how = ROW_NONE};
-    struct row row = {.how = ROW_GO, .cfa_reg = DWREG_RSP, .cfa_offset = (int32_t)delta + WORD};
-    row.where = ROW_SAVED << 2 * ROW_RA;
-    row.saved[ROW_RA] = -1;
-    if (delta) {
-        row.where |= ROW_SAVED << 2 * ROW_RBP;
-        row.saved[ROW_RBP] = -2;
-    }
+    struct row row = {.how = ROW_NONE};
+    const struct span *s = span_find(r, m, vaddr);
+    if (s && s->n)
+        row = row_at(r, s, vaddr);
+    if (s)
+        row.go = s->go & 0xfu;
+    if (row.how == ROW_NONE)
+        row.code = (uint8_t)known_code_at(r->pages, m, vaddr);
     return row;
 }
 
-static struct row row_get(struct rows *r, struct module *m, uint64_t vaddr)
+bool rows_function_start(struct rows *r, struct module *m, uint64_t vaddr, uint64_t *ret_start)
 {
     const struct span *s = span_find(r, m, vaddr);
-    struct row row = s && s->n ? row_at(r, s, vaddr) : go_row(r, m, vaddr);
-    row.go = go_stacks_role(r->go_stacks, m, vaddr) & 0xf;
-    return row;
+    if (s)
+        *ret_start = s->start;
+    return s != NULL;
+}
+
+/* Which module, and since the rows were last forgotten. */
+static uint32_t tag_of(const struct rows *r, const struct module *m)
+{
+    return r->epoch << MODULE_BITS | (m->id + 1);
 }
 
 static struct cached *cache_set(struct rows *r, uint32_t module, uint64_t vaddr)
@@ -261,13 +339,13 @@ static struct cached *cache_set(struct rows *r, uint32_t module, uint64_t vaddr)
 
 const struct row *rows_find(struct rows *r, struct module *m, uint64_t vaddr)
 {
-    const uint32_t module = m->id + 1;
-    struct cached *set = cache_set(r, module, vaddr);
+    struct cached *set = cache_set(r, m->id + 1, vaddr);
+    uint32_t tag = tag_of(r, m);
     for (int i = 0; i < CACHE_WAYS; i++)
-        if (set[i].vaddr == vaddr && set[i].module == module)
+        if (set[i].vaddr == vaddr && set[i].tag == tag)
             return &set[i].row;
-    struct row row = row_get(r, m, vaddr);
+    struct row row = row_get(r, m, vaddr); /* which may forget all others */
     memmove(&set[1], &set[0], (CACHE_WAYS - 1) * sizeof(*set));
-    set[0] = (struct cached){.vaddr = vaddr, .module = module, .row = row};
+    set[0] = (struct cached){.vaddr = vaddr, .tag = tag_of(r, m), .row = row};
     return &set[0].row;
 }

@@ -4,11 +4,12 @@
 
 #include "unwind/cfi.h"
 #include "unwind/go_stacks.h"
+#include "unwind/known_code.h"
 
 /*
  * Call frame information compiled to rows: where the caller's registers are while the code of a
- * place runs. An FDE is compiled on first use, and kept; a look-up that is repeated costs one or
- * two cache lines, and neither allocates nor locks.
+ * place runs. An FDE, or a function of Go's table, is compiled on first use, and kept; a look-up
+ * that is repeated costs one or two cache lines, and neither allocates nor locks.
  */
 struct rows;
 
@@ -33,16 +34,20 @@ struct row {
     uint8_t cfa_reg;         /* enum dwarf_reg */
     uint8_t how : 4;         /* enum row_how */
     uint8_t go : 4;          /* enum go_role of the function */
+    uint8_t code;            /* enum known_code of the place, where how is ROW_NONE */
     uint16_t where;          /* enum row_where of each, two bits, ROW_RBX lowest */
     int16_t saved[ROW_REGS]; /* words above the CFA */
 };
 
-/* Borrows both. */
-struct rows *rows_new(struct cfi *c, struct go_stacks *g);
+/* Borrows them. */
+struct rows *rows_new(struct cfi *c, struct go_stacks *g, struct pages *p);
 void rows_free(struct rows *r);
 void rows_forget(struct rows *r);
 
 /* Never NULL. Holds until the next call. */
 const struct row *rows_find(struct rows *r, struct module *m, uint64_t vaddr);
+
+/* Where the code begins that the CFI, or Go's table, of vaddr covers. False where there is none. */
+bool rows_function_start(struct rows *r, struct module *m, uint64_t vaddr, uint64_t *ret_start);
 
 #endif

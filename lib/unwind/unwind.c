@@ -2,17 +2,12 @@
 #include "unwind/unwind.h"
 
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "base/mem.h"
-#include "unwind/call_site.h"
-#include "unwind/cfi.h"
-#include "unwind/fallback.h"
-#include "unwind/learnt.h"
-#include "unwind/pages.h"
-#include "unwind/rows.h"
-#include "unwind/sigreturn.h"
+#include "unwind/guess.h"
+#include "unwind/known_code.h"
 #include "unwind/stack_words.h"
+#include "unwind/walk.h"
 
 /*
  * The walk: from a frame's registers to its caller's, by the row of its place; by libunwind where
@@ -20,34 +15,7 @@
  */
 
 /* What one walk may have interpreted; the deepest of real stacks needs 200 KiB when all is cold. */
-enum { CFI_BYTES_MAX = 1024 * 1024, ASKED_MAX = 64 };
-
-struct unwinder {
-    struct pages *pages;
-    struct cfi *cfi;
-    struct go_stacks *go_stacks;
-    struct rows *rows;
-    struct fallback *fallback;
-    struct learnt learnt;
-    uint64_t
-        asked[ASKED_MAX]; /* addresses whose mappings this snapshot's walks have had asked for */
-    size_t n_asked;
-};
-
-struct walk {
-    struct unwinder *u;
-    const struct snapshot *snap;
-    const struct mappings *maps;
-    struct stack *out;
-
-    struct regs regs;           /* of the newest frame */
-    const struct mapping *code; /* the executable one that holds its place, or NULL */
-    bool exact;                 /* RIP is where it stands, not where a call returns to */
-    bool chained;               /* found by the frame pointer below it */
-    bool guessed;               /* some register comes from what was learnt */
-    bool recalled;              /* RBP of the newest frame does */
-    uint64_t spent;             /* cfi_spent() when it began */
-};
+enum { CFI_BYTES_MAX = 1024 * 1024 };
 
 struct unwinder *unwinder_new(void)
 {
@@ -55,7 +23,7 @@ struct unwinder *unwinder_new(void)
     u->pages = pages_new();
     u->cfi = cfi_new(u->pages);
     u->go_stacks = go_stacks_new();
-    u->rows = rows_new(u->cfi, u->go_stacks);
+    u->rows = rows_new(u->cfi, u->go_stacks, u->pages);
     u->fallback = fallback_new(u->cfi);
     return u;
 }
@@ -64,6 +32,7 @@ void unwinder_forget(struct unwinder *u)
 {
     learnt_release(&u->learnt);
     rows_forget(u->rows);
+    fallback_forget(u->fallback);
     go_stacks_forget(u->go_stacks);
     cfi_forget(u->cfi);
     pages_forget(u->pages);
@@ -82,74 +51,42 @@ void unwinder_free(struct unwinder *u)
     free(u);
 }
 
-static uint64_t ip_of(const struct walk *w)
-{
-    return w->regs.value[DWREG_RIP];
-}
-
-static uint64_t sp_of(const struct walk *w)
-{
-    return w->regs.value[DWREG_RSP];
-}
-
-static bool knows(const struct walk *w, enum dwarf_reg reg)
-{
-    return w->regs.known & 1u << reg;
-}
-
-/* The address whose CFI holds for the newest frame. */
-static uint64_t place_of(const struct walk *w)
-{
-    return w->exact ? ip_of(w) : ip_of(w) - 1;
-}
-
 static bool end_with(struct walk *w, enum stack_end end)
 {
     w->out->end = end;
     return false;
 }
 
-/* Is addr part of the stack above the copy, as far as one can tell? */
-static bool is_cut_off(const struct walk *w, uint64_t addr)
+/* How far above a copy the word at addr ends, if it is part of that stack, as far as one can tell;
+ * else 0. */
+static uint64_t bytes_above(const struct walk *w, uint64_t start, size_t bytes, bool cut,
+                            uint64_t addr)
 {
-    const struct snapshot *s = w->snap;
-    uint64_t top = s->stack_addr + s->stack_bytes;
-    if (!s->stack_cut || addr + sizeof(addr) <= top || addr > UINT64_MAX - sizeof(addr))
-        return false;
-    const struct mapping *m = mappings_find(w->maps, s->stack_addr);
-    if (m && top <= m->end)
-        return addr < m->end;
-    return addr - top < SNAPSHOT_STACK_MAX_BYTES;
-}
-
-static bool is_elsewhere(const struct walk *w)
-{
-    const struct snapshot *s = w->snap;
-    return s->stack_bytes && sp_of(w) - s->stack_addr > s->stack_bytes;
+    uint64_t top = start + bytes;
+    if (!cut || addr + sizeof(addr) <= top || addr > UINT64_MAX - sizeof(addr))
+        return 0;
+    const struct mapping *m = mappings_find(w->maps, start);
+    bool above = m && top <= m->end ? addr < m->end : addr - top < SNAPSHOT_STACK_MAX_BYTES;
+    return above ? addr + sizeof(addr) - top : 0;
 }
 
 /* The stack's word at addr is needed, and not there. */
 static bool end_no_word(struct walk *w, uint64_t addr, enum stack_end otherwise)
 {
-    if (!is_cut_off(w, addr))
-        return end_with(w, is_elsewhere(w) ? STACK_ELSEWHERE : otherwise);
-    w->out->cut_bytes = addr + sizeof(addr) - (w->snap->stack_addr + w->snap->stack_bytes);
+    const struct snapshot *s = w->snap;
+    uint64_t more = bytes_above(w, s->stack_addr, s->stack_bytes, s->stack_cut, addr);
+    if (!more)
+        more = bytes_above(w, s->interrupted.addr, s->interrupted.bytes, s->interrupted_cut, addr);
+    if (!more)
+        return end_with(w, s->stack_bytes && !stack_holds(s, walk_sp(w)) ? STACK_ELSEWHERE
+                                                                         : otherwise);
+    w->out->cut_bytes = more;
     return end_with(w, STACK_CUT);
 }
 
 static bool is_plausible_code(uint64_t addr)
 {
     return addr >= 0x10000 && addr < UINT64_C(1) << 47;
-}
-
-/* Callers mostly lie in the mapping of their callee. */
-static const struct mapping *code_at(const struct walk *w, uint64_t addr)
-{
-    const struct mapping *m = w->code;
-    if (m && addr >= m->start && addr < m->end)
-        return m;
-    m = mappings_find(w->maps, addr);
-    return m && (m->prot & PROT_EXEC) ? m : NULL;
 }
 
 static bool was_asked(const struct unwinder *u, uint64_t addr)
@@ -182,90 +119,32 @@ static bool frame_add(struct walk *w, const struct regs *regs, const struct mapp
         return end_with(w, STACK_TOO_DEEP);
     if (&w->regs != regs)
         w->regs = *regs;
-    w->out->frames[w->out->n++] = (struct frame){.addr = ip_of(w), .sp = sp_of(w), .how = how};
+    w->out->frames[w->out->n++] = (struct frame){.addr = walk_ip(w), .sp = walk_sp(w), .how = how};
     w->code = code;
     w->exact = how == FRAME_LEAF || how == FRAME_SIGNAL;
     w->chained = w->recalled = false;
     return true;
 }
 
-/* Sets an unknown RBP from what was learnt of this place; where that leads is checked by the step.
- */
-static bool recall_rbp(struct walk *w)
-{
-    uint64_t distance;
-    if (knows(w, DWREG_RBP))
-        return false;
-    if (!learnt_recall(&w->u->learnt, place_of(w), &distance)) {
-        w->out->teachable = learnt_want(&w->u->learnt, place_of(w)) || w->out->teachable;
-        return false;
-    }
-    w->regs.value[DWREG_RBP] = sp_of(w) + distance;
-    w->regs.known |= 1u << DWREG_RBP;
-    w->guessed = w->recalled = true;
-    return true;
-}
-
-/* How well a return address goes with the newest frame. */
-enum fit {
-    FIT_NOT,
-    FIT_OTHER, /* behind a call of another function: that one has jumped here, or an older call's */
-    FIT_WELL   /* also where nothing can be said */
-};
-
-static enum fit fit_of(struct walk *w, const struct mapping *code, uint64_t ip)
-{
-    uint64_t at, caller, target, own, called;
-    if (!mapping_vaddr(code, ip - 1, &caller))
-        return FIT_WELL;
-    enum call_site site = call_site_before(w->u->pages, code->module, caller + 1, &target);
-    if (site != CALL_DIRECT)
-        return site == CALL_NONE ? FIT_NOT : FIT_WELL;
-    /* of another module: by the linkage table */
-    if (w->code->module != code->module || !mapping_vaddr(w->code, place_of(w), &at) ||
-        !unwinder_function_start(w->u, code->module, at, &own) ||
-        !unwinder_function_start(w->u, code->module, target, &called))
-        return FIT_WELL;
-    return called == target && called != own ? FIT_OTHER : FIT_WELL;
-}
-
-/* Called where RBP leads on: is it one that was wanted? */
-static void teach_rbp(struct walk *w)
-{
-    uint64_t ip, rbp = w->regs.value[DWREG_RBP];
-    if (!w->u->learnt.places.n || !knows(w, DWREG_RBP) || w->guessed)
-        return;
-    if (!learnt_teach(&w->u->learnt, place_of(w), rbp - sp_of(w)))
-        return;
-    const struct mapping *code = stack_read(w->snap, rbp + 8, &ip) ? code_at(w, ip - 1) : NULL;
-    if (code && fit_of(w, code, ip) == FIT_OTHER)
-        learnt_loosen(&w->u->learnt, place_of(w));
-}
-
-/* Has what was learnt led to something that can't be the caller? A function with alloca is not
- * always the same distance away from its frame, and the words there are often old return
- * addresses. */
-static bool is_misled(struct walk *w, const struct mapping *code, uint64_t ip)
-{
-    if (!w->recalled)
-        return false;
-    enum fit fit = fit_of(w, code, ip);
-    return fit == FIT_NOT || (fit == FIT_OTHER && !learnt_is_loose(&w->u->learnt, place_of(w)));
-}
-
 /* The caller's registers are found: is it a caller? */
-static bool step_to(struct walk *w, const struct regs *caller, enum frame_how how)
+static bool step_into(struct walk *w, const struct regs *caller, enum frame_how how,
+                      enum stack_end otherwise)
 {
     uint64_t ip = caller->value[DWREG_RIP];
-    /* Coroutine libraries leave a 0 for their first function to return to. */
-    if (!ip)
-        return end_with(w, STACK_COMPLETE);
-    const struct mapping *code = code_at(w, ip - 1);
+    const struct mapping *code = walk_code_at(w, ip - 1);
     if (!code)
-        return end_no_code(w, ip - 1, w->recalled ? STACK_NO_REG : STACK_BAD);
-    if (is_misled(w, code, ip))
+        return end_no_code(w, ip - 1, otherwise);
+    if (guess_misled(w, code, ip))
         return end_with(w, STACK_NO_REG);
     return frame_add(w, caller, code, how);
+}
+
+static bool step_to(struct walk *w, const struct regs *caller, enum frame_how how)
+{
+    /* Coroutine libraries leave a 0 for their first function to return to. */
+    if (!caller->value[DWREG_RIP])
+        return end_with(w, STACK_COMPLETE);
+    return step_into(w, caller, how, w->recalled ? STACK_NO_REG : STACK_BAD);
 }
 
 /* A leaf may have popped its return address already (libgcc's _Unwind_Resume: mov %rcx,%rsp;
@@ -273,7 +152,7 @@ static bool step_to(struct walk *w, const struct regs *caller, enum frame_how ho
 static bool step_up(struct walk *w, const struct regs *caller, enum frame_how how)
 {
     uint64_t sp = caller->value[DWREG_RSP];
-    if (sp < sp_of(w) || (sp == sp_of(w) && !w->exact))
+    if (sp < walk_sp(w) || (sp == walk_sp(w) && !w->exact))
         return end_with(w, STACK_BAD);
     return step_to(w, caller, how);
 }
@@ -306,10 +185,10 @@ static void restore_saved(const struct snapshot *s, const struct row *row, uint6
 static bool step_row(struct walk *w, const struct row *row, enum frame_how how)
 {
     if (row->cfa_reg == DWREG_RBP)
-        teach_rbp(w);
+        guess_teach(w);
     if (row_where(row, ROW_RA) == ROW_LOST)
         return end_with(w, STACK_COMPLETE);
-    if (!knows(w, row->cfa_reg) && (row->cfa_reg != DWREG_RBP || !recall_rbp(w)))
+    if (!walk_knows(w, row->cfa_reg) && (row->cfa_reg != DWREG_RBP || !guess_rbp(w)))
         return end_with(w, STACK_NO_REG);
     struct regs caller = w->regs;
     uint64_t cfa = w->regs.value[row->cfa_reg] + (uint64_t)(int64_t)row->cfa_offset;
@@ -327,8 +206,12 @@ static bool step_row(struct walk *w, const struct row *row, enum frame_how how)
  */
 static bool step_signal(struct walk *w, const struct regs *interrupted)
 {
+    uint64_t sp, at = sigreturn_sp_word(walk_sp(w));
+    bool elsewhere = !stack_holds(w->snap, interrupted->value[DWREG_RSP]);
+    if (elsewhere && stack_read(w->snap, at, &sp) && sp == interrupted->value[DWREG_RSP])
+        w->out->elsewhere_at = at;
     w->out->frames[w->out->n - 1].how = FRAME_SIGNAL;
-    return frame_add(w, interrupted, code_at(w, interrupted->value[DWREG_RIP]), FRAME_SIGNAL);
+    return frame_add(w, interrupted, walk_code_at(w, interrupted->value[DWREG_RIP]), FRAME_SIGNAL);
 }
 
 static bool step_libunwind(struct walk *w, struct module *m, uint64_t vaddr, bool signal)
@@ -336,9 +219,9 @@ static bool step_libunwind(struct walk *w, struct module *m, uint64_t vaddr, boo
     struct fallback *f = w->u->fallback;
     struct regs caller = w->regs;
     uint64_t addr;
-    teach_rbp(w);
+    guess_teach(w);
     enum fallback_result result = fallback_step(f, m, vaddr, w->snap, &caller, &addr);
-    if (result == FALLBACK_NO_REG && recall_rbp(w)) {
+    if (result == FALLBACK_NO_REG && guess_rbp(w)) {
         caller = w->regs;
         result = fallback_step(f, m, vaddr, w->snap, &caller, &addr);
     }
@@ -366,61 +249,69 @@ static bool step_libunwind(struct walk *w, struct module *m, uint64_t vaddr, boo
 static bool step_frame_pointer(struct walk *w)
 {
     struct regs caller = {.known = 1u << DWREG_RIP | 1u << DWREG_RSP | 1u << DWREG_RBP};
-    teach_rbp(w);
-    if (!knows(w, DWREG_RBP) && !recall_rbp(w))
+    guess_teach(w);
+    if (!walk_knows(w, DWREG_RBP) && !guess_rbp(w))
         return end_with(w, STACK_NO_REG);
     uint64_t rbp = w->regs.value[DWREG_RBP];
     if (!rbp)
         return end_with(w, w->chained ? STACK_COMPLETE : STACK_NO_CFI);
-    if (rbp % sizeof(rbp) || rbp < sp_of(w) || rbp > UINT64_MAX - 16)
+    if (rbp % sizeof(rbp) || rbp < walk_sp(w) || rbp > UINT64_MAX - 16)
         return end_with(w, STACK_NO_CFI);
     if (!stack_read(w->snap, rbp, &caller.value[DWREG_RBP]) ||
         !stack_read(w->snap, rbp + 8, &caller.value[DWREG_RIP]))
         return end_no_word(w, rbp + 8, STACK_NO_CFI);
-    uint64_t ip = caller.value[DWREG_RIP];
-    if (!ip && !caller.value[DWREG_RBP])
+    if (!caller.value[DWREG_RIP] && !caller.value[DWREG_RBP])
         return end_with(w, STACK_COMPLETE);
-    const struct mapping *code = code_at(w, ip - 1);
-    if (!code)
-        return end_no_code(w, ip - 1, STACK_NO_CFI);
-    if (is_misled(w, code, ip))
-        return end_with(w, STACK_NO_REG);
     caller.value[DWREG_RSP] = rbp + 16;
-    if (!frame_add(w, &caller, code, FRAME_FRAME_POINTER))
-        return false;
-    w->chained = true;
-    return true;
+    w->chained = step_into(w, &caller, FRAME_FRAME_POINTER, STACK_NO_CFI);
+    return w->chained;
 }
 
 /* The newest frame is the trampoline's. */
 static bool step_sigreturn(struct walk *w)
 {
     struct regs interrupted;
-    if (!sigreturn_regs(w->snap, sp_of(w), &interrupted))
-        return end_no_word(w, sigreturn_last_word(sp_of(w)), STACK_BAD);
+    if (!sigreturn_regs(w->snap, walk_sp(w), &interrupted))
+        return end_no_word(w, sigreturn_last_word(walk_sp(w)), STACK_BAD);
     return step_signal(w, &interrupted);
 }
 
-/* A handler returns to the first instruction; one that is being executed may stand at the second.
+/*
+ * Around the system call that makes a thread. The new one has not called anything and nobody has
+ * called it. Who can't show RAX sleeps: its creator, as in vfork().
  */
-static bool is_sigreturn(const struct walk *w, struct module *m, uint64_t vaddr)
+static bool step_clone(struct walk *w)
 {
-    enum { MOV_BYTES = 7 };
-    if (!w->exact)
-        return sigreturn_at(w->u->pages, m, vaddr + 1);
-    return sigreturn_at(w->u->pages, m, vaddr) || sigreturn_at(w->u->pages, m, vaddr - MOV_BYTES);
+    struct regs creator = w->regs;
+    if (walk_knows(w, DWREG_RAX) && !w->regs.value[DWREG_RAX])
+        return end_with(w, STACK_COMPLETE);
+    if (!stack_read(w->snap, walk_sp(w), &creator.value[DWREG_RIP]))
+        return end_no_word(w, walk_sp(w), STACK_BAD);
+    creator.value[DWREG_RSP] += 8;
+    return step_up(w, &creator, FRAME_KNOWN_CODE);
+}
+
+/* No CFI. A signal's handler returns to its trampoline's first instruction; one that is being
+ * executed may stand at the second. */
+static bool step_without_cfi(struct walk *w, const struct row *row)
+{
+    if (row->code == (w->exact ? CODE_SIGRETURN : CODE_BEFORE_SIGRETURN))
+        return step_sigreturn(w);
+    if (row->code == CODE_CLONE && w->exact)
+        return step_clone(w);
+    return step_frame_pointer(w);
 }
 
 /* A call through a bad pointer has pushed its return address, and nothing else happened since. */
 static bool step_from_nowhere(struct walk *w)
 {
     uint64_t ip;
-    enum stack_end end = is_plausible_code(ip_of(w)) ? STACK_UNMAPPED : STACK_BAD;
-    if (is_to_ask(w, ip_of(w)))
-        return end_no_code(w, ip_of(w), end);
-    if (!stack_read(w->snap, sp_of(w), &ip))
-        return end_no_word(w, sp_of(w), end);
-    const struct mapping *code = code_at(w, ip - 1);
+    enum stack_end end = is_plausible_code(walk_ip(w)) ? STACK_UNMAPPED : STACK_BAD;
+    if (is_to_ask(w, walk_ip(w)))
+        return end_no_code(w, walk_ip(w), end);
+    if (!stack_read(w->snap, walk_sp(w), &ip))
+        return end_no_word(w, walk_sp(w), end);
+    const struct mapping *code = walk_code_at(w, ip - 1);
     if (!code)
         return end_no_code(w, ip - 1, end);
     struct regs caller = w->regs;
@@ -441,7 +332,7 @@ static bool step_by(struct walk *w, struct module *m, uint64_t vaddr, const stru
     case ROW_SIGNAL:
         return step_libunwind(w, m, vaddr, row->how == ROW_SIGNAL);
     default:
-        return is_sigreturn(w, m, vaddr) ? step_sigreturn(w) : step_frame_pointer(w);
+        return step_without_cfi(w, row);
     }
 }
 
@@ -460,13 +351,17 @@ static bool step_bottom(struct walk *w, struct module *m, uint64_t vaddr, const 
 /* The vDSO was called with 16 bytes below the kept RSP, aligned to 16; else on the other stack. */
 static bool step_kept_sp(struct walk *w, struct module *m, uint64_t vaddr, const struct row *row)
 {
-    uint64_t kept = w->regs.value[DWREG_R12];
+    uint64_t kept = w->regs.value[DWREG_R12], sp = walk_sp(w);
     if (!w->exact) {
-        if (!knows(w, DWREG_R12) || ((kept - 16) & ~UINT64_C(15)) != sp_of(w))
+        if (!walk_knows(w, DWREG_R12) || ((kept - 16) & ~UINT64_C(15)) != walk_sp(w))
             return end_with(w, STACK_COMPLETE);
         w->regs.value[DWREG_RSP] = kept;
     }
-    return step_by(w, m, vaddr, row);
+    size_t n = w->out->n;
+    bool stepped = step_by(w, m, vaddr, row);
+    if (w->out->n == n)
+        w->regs.value[DWREG_RSP] = sp; /* it may be tried again */
+    return stepped;
 }
 
 static bool step(struct walk *w)
@@ -474,12 +369,12 @@ static bool step(struct walk *w)
     uint64_t vaddr;
     if (!w->code)
         return step_from_nowhere(w);
-    if (!mapping_vaddr(w->code, place_of(w), &vaddr))
+    if (!mapping_vaddr(w->code, walk_place(w), &vaddr))
         return step_frame_pointer(w);
     struct module *m = w->code->module;
     const struct row *row = rows_find(w->u->rows, m, vaddr);
     if (cfi_spent(w->u->cfi) - w->spent > CFI_BYTES_MAX)
-        return end_with(w, STACK_BAD);
+        return end_with(w, STACK_TOO_MUCH);
     switch (row->go) {
     case GO_BOTTOM:
         return step_bottom(w, m, vaddr, row);
@@ -492,6 +387,11 @@ static bool step(struct walk *w)
     }
 }
 
+uint64_t unwinder_cfi_cut(const struct unwinder *u)
+{
+    return cfi_cut(u->cfi);
+}
+
 bool unwinder_function_start(struct unwinder *u, struct module *m, uint64_t vaddr,
                              uint64_t *ret_start)
 {
@@ -502,35 +402,38 @@ bool unwinder_function_start(struct unwinder *u, struct module *m, uint64_t vadd
     return true;
 }
 
-static void walk_stack(struct unwinder *u, const struct snapshot *snap, const struct mappings *maps,
-                       struct stack *ret_stack)
-{
-    struct walk w = {.u = u, .snap = snap, .maps = maps, .out = ret_stack};
-    w.spent = cfi_spent(u->cfi);
-    const uint32_t needed = 1u << DWREG_RIP | 1u << DWREG_RSP;
-    ret_stack->n = 0;
-    ret_stack->miss_addr = ret_stack->cut_bytes = 0;
-    ret_stack->teachable = false;
-    frame_add(&w, &snap->regs, code_at(&w, snap->regs.value[DWREG_RIP]), FRAME_LEAF);
-    if ((snap->regs.known & needed) != needed) {
-        end_with(&w, STACK_NO_REG);
-        return;
-    }
-    while (step(&w))
-        ;
-}
-
 void unwinder_walk(struct unwinder *u, const struct snapshot *snap, const struct mappings *maps,
                    struct stack *ret_stack)
 {
+    const uint32_t needed = 1u << DWREG_RIP | 1u << DWREG_RSP;
+    struct walk *w = &u->walk;
     u->n_asked = 0;
-    walk_stack(u, snap, maps, ret_stack);
+    *w = (struct walk){.u = u, .snap = snap, .maps = maps, .out = ret_stack};
+    w->spent = cfi_spent(u->cfi);
+    ret_stack->n = 0;
+    ret_stack->miss_addr = ret_stack->cut_bytes = ret_stack->elsewhere_at = 0;
+    ret_stack->teachable = false;
+    frame_add(w, &snap->regs, walk_code_at(w, snap->regs.value[DWREG_RIP]), FRAME_LEAF);
+    if ((snap->regs.known & needed) != needed) {
+        end_with(w, STACK_NO_REG);
+        return;
+    }
+    while (step(w))
+        ;
 }
 
 void unwinder_walk_on(struct unwinder *u, const struct snapshot *snap, const struct mappings *maps,
                       struct stack *stack)
 {
+    struct walk *w = &u->walk;
     if (u->n_asked < ASKED_MAX)
         u->asked[u->n_asked++] = stack->miss_addr;
-    walk_stack(u, snap, maps, stack);
+    stack->miss_addr = 0;
+    w->snap = snap;
+    w->maps = maps;
+    w->out = stack;
+    w->code = NULL; /* it lay in a table that has changed */
+    w->code = walk_code_at(w, walk_place(w));
+    while (step(w))
+        ;
 }

@@ -19,6 +19,7 @@ enum frame_how {
     FRAME_FRAME_POINTER, /* code without CFI, by the saved RBP */
     FRAME_LIBUNWIND,     /* DWARF call frame information beyond what rows say, by libunwind */
     FRAME_GO,            /* code without CFI, by the table that Go's runtime has of its frames */
+    FRAME_KNOWN_CODE,    /* code without CFI that is known by its bytes: glibc's clone() */
 };
 
 struct frame {
@@ -36,6 +37,7 @@ enum stack_end {
                         of its own */
     STACK_BAD,       /* CFI or stack contents make no sense (CFA does not grow, RA in no code) */
     STACK_TOO_DEEP,  /* more than UNWIND_FRAMES_MAX */
+    STACK_TOO_MUCH,  /* more CFI than one walk may read */
     STACK_UNMAPPED,  /* an address that the mappings have no code for: miss_addr, if not 0; ask for
                         its mapping, and walk on */
 };
@@ -49,8 +51,11 @@ struct stack {
     uint64_t miss_addr; /* STACK_UNMAPPED; 0: it has been asked for, there is nothing */
     bool teachable; /* STACK_NO_REG: walking this stack once with all registers, of a stop, would
                        let later walks of sleepers pass this place */
-    uint64_t
-        cut_bytes; /* STACK_CUT: how many bytes beyond the copy the next word lies, at least 8 */
+    /* STACK_CUT: how many bytes beyond the copy the next word lies, at least 8 */
+    uint64_t cut_bytes;
+    /* STACK_ELSEWHERE: where in the copy the kernel keeps the RSP of what the handler has
+     * interrupted, at the same place each time; 0: not known */
+    uint64_t elsewhere_at;
 };
 
 /* One for each process; holds its compiled call frame information. Not for several threads. */
@@ -59,6 +64,9 @@ void unwinder_free(struct unwinder *u);
 
 /* Must be called after any change of the mappings other than an addition (exec, dlclose). */
 void unwinder_forget(struct unwinder *u);
+
+/* cfi_cut() of its modules, since it was made. */
+uint64_t unwinder_cfi_cut(const struct unwinder *u);
 
 /* Where the function around vaddr begins, as the module's CFI tells: what a function without a
  * symbol is known by. False where there is no CFI. */
@@ -70,8 +78,9 @@ void unwinder_walk(struct unwinder *u, const struct snapshot *snap, const struct
                    struct stack *ret_stack);
 
 /*
- * After STACK_UNMAPPED, once the kernel has been asked for the mapping at miss_addr: the same walk
- * again. What maps now says of that address is taken for true, be it that no code is there.
+ * After STACK_UNMAPPED of this unwinder's last walk, once the kernel has been asked for the mapping
+ * at miss_addr: the walk goes on where it stood. What maps now says of that address is taken for
+ * true, be it that no code is there.
  */
 void unwinder_walk_on(struct unwinder *u, const struct snapshot *snap, const struct mappings *maps,
                       struct stack *stack);

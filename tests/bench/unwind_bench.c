@@ -21,7 +21,7 @@
 int _Ux86_64_dwarf_search_unwind_table(unw_addr_space_t as, unw_word_t ip, unw_dyn_info_t *di,
                                        unw_proc_info_t *pi, int need_unwind_info, void *arg);
 
-enum { ENDS = STACK_UNMAPPED + 1, HOWS = FRAME_GO + 1, PLACES = 1000 };
+enum { ENDS = STACK_UNMAPPED + 1, HOWS = FRAME_KNOWN_CODE + 1, PLACES = 1000 };
 
 struct counts {
     uint64_t frames, ends[ENDS], hows[HOWS];

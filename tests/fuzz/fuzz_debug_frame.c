@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     struct pages *pages = pages_new();
     struct cfi *cfi = cfi_new(pages);
     struct go_stacks *go_stacks = go_stacks_new();
-    struct rows *rows = rows_new(cfi, go_stacks);
+    struct rows *rows = rows_new(cfi, go_stacks, pages);
     find_rows(rows, m);
     rows_free(rows);
     go_stacks_free(go_stacks);

@@ -8,11 +8,20 @@
 
 enum { PLACES = 64 };
 
+static bool see(void *arg, uint64_t start, uint64_t end, uint32_t delta)
+{
+    uint64_t *next = arg;
+    if (start >= end || (*next && start != *next) || delta > INT32_MAX)
+        abort();
+    *next = end;
+    return true;
+}
+
 static void check(struct gotable *t, uint64_t vaddr)
 {
     struct gofunction f;
-    uint32_t delta;
-    (void)gotable_sp_delta(t, vaddr, &delta);
+    uint64_t next = 0;
+    (void)gotable_sp_deltas(t, vaddr, see, &next);
     if (gotable_find(t, vaddr, &f) < 0)
         return;
     if (vaddr < f.start || vaddr - f.start >= f.bytes || !memchr(f.name, '\0', sizeof(f.name)))

@@ -137,11 +137,13 @@ def pairs(lines):
 
 
 def ours(path, addresses):
-    """[[(name, path, line)...]...], and what it says of itself"""
+    """[[(name, path, line)...]...], what it says of itself, (name, line of its declaration)..."""
     begin = time.monotonic()
     answers, notes = ask([LINES_OF, path], addresses)
+    declared = {(line.split()[2], int(line.split()[3])) for line in notes if "# declared" in line}
+    notes = [line for line in notes if "# declared" not in line]
     notes.append(f"{time.monotonic() - begin:.2f} s")
-    return [pairs(lines) for lines in answers], notes
+    return [pairs(lines) for lines in answers], notes, declared
 
 
 def chains_of(answers):
@@ -190,17 +192,23 @@ def same_name(one, other, demangled):
     return bare(demangled(one)) == bare(demangled(other))
 
 
-def joined(chain, aliases):
-    """A function that was inlined in itself under another of its names is one, at the inner line."""
-    if len(chain) > 1 and chain[-2][0] != chain[-1][0] and \
-            aliases[chain[-2][0]] & aliases[chain[-1][0]]:
-        return chain[:-1]
-    return chain
+def joined(chain, aliases, declared):
+    """What calls itself from where it is declared was split by gcc: it is one frame, at the inner
+    line. So is an outermost function that was inlined in itself under another of its names."""
+    whole = chain[:1]
+    for inner, outer in zip(chain, chain[1:]):
+        places = {(name, outer[2]) for name in {outer[0]} | aliases[outer[0]]}
+        if inner[0] != outer[0] or not places & declared:
+            whole.append(outer)
+    if len(whole) > 1 and whole[-2][0] != whole[-1][0] and \
+            aliases[whole[-2][0]] & aliases[whole[-1][0]]:
+        return whole[:-1]
+    return whole
 
 
-def classify(mine, their, aliases, demangled):
+def classify(mine, their, aliases, declared, demangled):
     """'' where both say the same, else the class of the difference"""
-    their = joined(their, aliases)
+    their = joined(their, aliases, declared)
     if not mine:
         # the line of what fills the gaps between functions is nobody's
         return "" if their[0][0] == "??" else "we know nothing"
@@ -237,15 +245,15 @@ def names_of(*answers):
         | {frame[0] for chains in answers for chain in chains for frame in chain}
 
 
-def classes_of(addresses, mine, their, aliases):
+def classes_of(addresses, mine, their, aliases, declared):
     demangled = Demangled(names_of(mine, their))
     found = collections.defaultdict(list)
     for address, a, b in zip(addresses, mine, their):
-        found[classify(a, b, aliases, demangled)].append((address, a, b))
+        found[classify(a, b, aliases, declared, demangled)].append((address, a, b))
     return found
 
 
-def settle(path, classes, aliases):
+def settle(path, classes, aliases, declared):
     """Cases in which another one says what we say go to a class of their own."""
     left = dict(classes)
     left["same"] = left.pop("", [])
@@ -253,7 +261,8 @@ def settle(path, classes, aliases):
         for name in [name for name in left if name != "same" and " as we" not in name]:
             addresses = [case[0] for case in left[name]]
             again = chains_of(ask(command, addresses)[0])
-            agreed = classes_of(addresses, [case[1] for case in left[name]], again, aliases)
+            agreed = classes_of(addresses, [case[1] for case in left[name]], again, aliases,
+                                declared)
             right = {case[0] for case in agreed[""]}
             left[f"{name}, {who} as we"] = [case for case in left[name] if case[0] in right]
             left[name] = [case for case in left[name] if case[0] not in right]
@@ -263,8 +272,10 @@ def settle(path, classes, aliases):
 def compare(path, count, verbose):
     """class -> how many; prints them"""
     addresses = random_addresses(path, count)
-    (mine, notes), aliases = ours(path, addresses), aliases_of(path)
-    classes = settle(path, classes_of(addresses, mine, theirs(path, addresses), aliases), aliases)
+    (mine, notes, declared), aliases = ours(path, addresses), aliases_of(path)
+    declared |= {(place, line) for name, line in declared for place in aliases[name]}
+    classes = classes_of(addresses, mine, theirs(path, addresses), aliases, declared)
+    classes = settle(path, classes, aliases, declared)
     inlined = sum(len(chain) > 1 for chain in mine)
     lines = sum(bool(chain) and chain[0][2] > 0 for chain in mine)
     counts = {name: len(cases) for name, cases in classes.items()}

@@ -4,7 +4,8 @@
  *
  * For each hexadecimal address on a line of standard input: a line with the address, then for each
  * function, the innermost first, a line with its name as linked and one with FILE:LINE ("??:0"). At
- * the end "# cut N", and "# memory N KiB", the most that was resident.
+ * the end of these "# declared NAME LINE" for each. At the end of all "# cut N", and
+ * "# memory N KiB", the most that was resident.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +37,9 @@ static void print_lines(struct symbols *s, struct module *m, uint64_t vaddr)
     for (int i = 0; i < n; i++)
         printf("%s\n%s:%u\n", lines[i].linkage_name, lines[i].file ? lines[i].file : "??",
                lines[i].line);
+    for (int i = 0; i < n; i++)
+        if (!strchr(lines[i].linkage_name, ' '))
+            printf("# declared %s %u\n", lines[i].linkage_name, lines[i].start_line);
 }
 
 int main(int argc, char **argv)

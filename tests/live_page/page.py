@@ -15,7 +15,8 @@ ROUTES = [("GET", "/"), ("GET", "/page.css"), ("GET", "/page.js"), ("GET", "/api
           ("GET", "/api/stacks"), ("GET", "/api/profile?format=text"), ("GET", "/api/calls"),
           ("GET", "/debug/pprof/profile?seconds=1"), ("GET", "/metrics"),
           ("POST", "/api/pause"), ("POST", "/api/resume"), ("POST", "/api/reset"),
-          ("POST", "/api/interval?interval=20ms"), ("GET", "/ox_profile/"),
+          ("POST", "/api/interval?interval=20ms"), ("POST", "/api/snapshot"), ("POST", "/api/stop"),
+          ("GET", "/ox_profile/"),
           ("GET", "/ox_profile/status"), ("POST", "/ox_profile/pause"),
           ("POST", "/ox_profile/unpause"), ("POST", "/ox_profile/set_interval?interval=20ms")]
 

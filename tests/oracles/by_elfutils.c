@@ -12,6 +12,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "oracles.h"
+#include "unwind/stack_words.h"
 
 struct by_elfutils {
     Dwfl *dwfl;                  /* of the mappings last seen; owned */
@@ -58,13 +59,8 @@ static bool get_thread(Dwfl *dwfl, pid_t tid, void *arg, void **thread)
 static bool memory_read(Dwfl *dwfl, Dwarf_Addr addr, Dwarf_Word *word, void *arg)
 {
     const struct by_elfutils *o = arg;
-    const struct snapshot *s = o->snap;
-    uint64_t at = addr - s->stack_addr;
     (void)dwfl;
-    if (addr < s->stack_addr || at >= s->stack_bytes || s->stack_bytes - at < sizeof(*word))
-        return false;
-    memcpy(word, s->stack + at, sizeof(*word));
-    return true;
+    return stack_read(o->snap, addr, word);
 }
 
 static bool set_registers(Dwfl_Thread *thread, void *arg)

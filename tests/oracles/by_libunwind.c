@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "oracles.h"
+#include "unwind/stack_words.h"
 
 /* Exported for debuggers, but in no header. */
 int _Ux86_64_dwarf_search_unwind_table(unw_addr_space_t as, unw_word_t ip, unw_dyn_info_t *di,
@@ -69,15 +70,11 @@ static int access_mem(unw_addr_space_t space, unw_word_t addr, unw_word_t *word,
                       void *arg)
 {
     const struct by_libunwind *o = arg;
-    const struct snapshot *s = o->snap;
-    uint64_t at = addr - s->stack_addr;
     (void)space;
     if (write)
         return -UNW_EINVAL;
-    if (addr >= s->stack_addr && at < s->stack_bytes && s->stack_bytes - at >= sizeof(*word)) {
-        memcpy(word, s->stack + at, sizeof(*word));
+    if (stack_read(o->snap, addr, word))
         return 0;
-    }
     return module_word(o, addr, word) ? 0 : -UNW_EINVAL;
 }
 

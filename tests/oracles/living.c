@@ -113,13 +113,10 @@ const char *living_function(struct living *l, uint64_t addr, bool exact, char *b
 const char *living_stack_end(enum stack_end end)
 {
     static const char *const names[] = {
-        [STACK_COMPLETE] = "complete",
-        [STACK_CUT] = "cut",
-        [STACK_NO_CFI] = "no CFI",
-        [STACK_NO_REG] = "no register",
-        [STACK_BAD] = "bad",
-        [STACK_TOO_DEEP] = "too deep",
-        [STACK_ELSEWHERE] = "elsewhere",
+        [STACK_COMPLETE] = "complete", [STACK_CUT] = "cut",
+        [STACK_NO_CFI] = "no CFI",     [STACK_NO_REG] = "no register",
+        [STACK_BAD] = "bad",           [STACK_TOO_DEEP] = "too deep",
+        [STACK_TOO_MUCH] = "too much", [STACK_ELSEWHERE] = "elsewhere",
         [STACK_UNMAPPED] = "unmapped",
     };
     return (size_t)end < sizeof(names) / sizeof(*names) ? names[end] : "?";

@@ -58,7 +58,8 @@ struct stepper {
     struct living living;
     struct shadow shadow;
     struct snapshot snap;
-    uint8_t *stack; /* owned; SNAPSHOT_STACK_MAX_BYTES */
+    uint8_t *stack;       /* owned; SNAPSHOT_STACK_MAX_BYTES */
+    uint8_t *interrupted; /* owned; the same */
     uint64_t stack_start, stack_end;
     struct user_regs_struct regs;
     uint8_t code[CODE_BYTES];
@@ -184,6 +185,36 @@ static void take_snapshot(struct stepper *s)
     snap->stack_bytes = got > 0 ? (size_t)got : 0;
     memset(s->code, 0, sizeof(s->code));
     process_read(&s->living.process, s->code, sizeof(s->code), r->rip);
+}
+
+/* As the session: a stack that the walk was in want of is copied too. */
+static bool take_other_stack(struct stepper *s)
+{
+    struct snapshot_piece *other = &s->snap.interrupted;
+    const struct stack *st = &s->walked;
+    uint64_t sp = st->frames[st->n - 1].sp, start, end;
+    bool anonymous;
+    if (st->end != STACK_ELSEWHERE)
+        return false;
+    if (st->elsewhere_at)
+        process_read(&s->living.process, &sp, sizeof(sp), st->elsewhere_at);
+    if (process_query_memory(&s->living.process, sp, &start, &end, &anonymous) < 0)
+        return false;
+    other->addr = sp - SNAPSHOT_RED_ZONE_BYTES < start ? start : sp - SNAPSHOT_RED_ZONE_BYTES;
+    size_t bytes = end - other->addr;
+    if (bytes > SNAPSHOT_STACK_MAX_BYTES)
+        bytes = SNAPSHOT_STACK_MAX_BYTES;
+    ssize_t got = process_read(&s->living.process, s->interrupted, bytes, other->addr);
+    other->bytes = got > 0 ? (size_t)got : 0;
+    other->data = s->interrupted;
+    return got > 0;
+}
+
+static void walk(struct stepper *s)
+{
+    living_walk(&s->living, &s->snap, &s->walked);
+    if (take_other_stack(s))
+        living_walk(&s->living, &s->snap, &s->walked);
 }
 
 /* ---- regions */
@@ -330,11 +361,6 @@ static void show_stack(struct stepper *s, const char *whose, const struct oracle
         *at = (char *)end;
 }
 
-static bool in_snapshot(const struct stepper *s, uint64_t addr)
-{
-    return addr - s->snap.stack_addr < s->snap.stack_bytes;
-}
-
 /* The last frame that ours and the wanted stack share. */
 struct astray {
     size_t at;
@@ -347,25 +373,17 @@ struct astray {
  */
 static const char *reason_of(struct stepper *s, const struct astray *a)
 {
-    const struct shadow_entry *next =
-        a->at < s->shadow.n ? &s->shadow.items[s->shadow.n - 1 - a->at] : NULL;
     bool all_wrong = !a->ok[0] && !a->ok[1];
     bool edge = s->n_regions == 1 || !strcmp(region(s)->name, "after");
     bool bare = by_elfutils_cfi(s->elfutils, s->wanted.addrs[a->at] - !is_exact(s, a->at)) ==
                 ORACLE_CFI_NONE;
     if (s->bare && (s->n_regions == 1 || (all_wrong && bare)))
         return "a C library without CFI";
-    if (all_wrong && bare && is_in(s, a->at, "clone3"))
-        return "clone3 has no CFI where its two sides part";
     if (all_wrong && bare && edge)
         return "the compiler's crt files have no CFI";
     for (size_t i = 0; i < 3 && i < s->wanted.n; i++)
         if (all_wrong && is_in(s, i, "_Unwind_"))
             return "landing of an exception: return addresses and registers are being replaced";
-    if (s->walked.end == STACK_ELSEWHERE && next && !next->signal && !in_snapshot(s, next->slot))
-        return "the stack of the code that was interrupted is not in the snapshot";
-    if (s->walked.end == STACK_ELSEWHERE && is_in(s, 0, "__longjmp") && !in_snapshot(s, s->regs.r8))
-        return "the stack that is jumped to is not in the snapshot";
     return "";
 }
 
@@ -465,7 +483,7 @@ static void look(struct stepper *s)
     static struct oracle_stack ours, found[2];
     bool ok[2];
     want(s);
-    living_walk(&s->living, &s->snap, &s->walked);
+    walk(s);
     addresses_of(&s->walked, &ours);
     s->steps++;
     region(s)->steps++;
@@ -645,6 +663,7 @@ int main(int argc, char **argv)
     const char *how = getenv("ORACLES");
     s->ask_all = how && !strcmp(how, "full");
     s->stack = mem_alloc(SNAPSHOT_STACK_MAX_BYTES);
+    s->interrupted = mem_alloc(SNAPSHOT_STACK_MAX_BYTES);
     s->untaught = unwinder_new();
     s->libunwind = by_libunwind_new();
     s->elfutils = by_elfutils_new();
@@ -660,5 +679,6 @@ int main(int argc, char **argv)
     living_close(&s->living);
     shadow_release(&s->shadow);
     free(s->stack);
+    free(s->interrupted);
     return !good || code;
 }

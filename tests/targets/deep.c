@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* deep frames: computes at the bottom of 2,000 frames in 300 KiB. deep signal: in a handler that
- * runs on an alternate stack. */
+ * runs on an alternate stack. deep asleep: waits there. */
+#include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "fixture.h"
@@ -27,9 +29,13 @@ NOINLINE static uint64_t handler_work(uint64_t x)
     return bottom_work(x) + 1;
 }
 
+static bool sleeps;
+
 static void on_signal(int sig)
 {
-    if (handler_work((uint64_t)sig) == 0)
+    while (sleeps && !fixture_stop_asked())
+        poll(NULL, 0, 50);
+    if (!sleeps && handler_work((uint64_t)sig) == 0)
         _exit(1);
 }
 
@@ -48,7 +54,8 @@ int main(int argc, char **argv)
     uint64_t x = 1;
     fixture_begin();
     fixture_ready();
-    if (argc > 1 && strcmp(argv[1], "signal") == 0)
+    sleeps = argc > 1 && !strcmp(argv[1], "asleep");
+    if (argc > 1 && (sleeps || !strcmp(argv[1], "signal")))
         raise_on_other_stack();
     else
         x = descend(1, FRAMES - 1);

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Checks every #include of lib/ and cmd/ against the table in docs/architecture.md, and its walks.
+"""Checks every #include of lib/ and cmd/ against the table in docs/architecture.md, and its walks;
+and that the tests that docs/live.md names exist.
 
 usage: includes_test.py SOURCE-ROOT
 """
@@ -92,6 +93,19 @@ def lost_steps(root, steps):
             yield f"{name}: no {function}()"
 
 
+# `tests/live/lines.py: test_libc`
+NAMED_TEST = re.compile(r"`(tests/[\w/.]+): (\w+)`")
+
+
+def lost_tests(root, tests):
+    """Tests of a page of docs/ that are not in their file."""
+    for name, test in tests:
+        path = root / name
+        defined = re.compile(rf"def {test}\(|^Test\(\w+, {test}\b", re.MULTILINE)
+        if not path.is_file() or not defined.search(path.read_text(encoding="utf-8")):
+            yield f"{name}: no {test}"
+
+
 def report(number, name, bad):
     print(f"{'not ok' if bad else 'ok'} {number} - {name}")
     for line in bad:
@@ -106,7 +120,8 @@ def main():
     unknown = [f"{room}: '{name}' is no room of the table" for room, allowed in table.items()
                for name in allowed - set(table)]
     seen, bad = check_includes(root, table) if table else (0, [])
-    print("1..5")
+    tests = NAMED_TEST.findall((root / "docs/live.md").read_text(encoding="utf-8"))
+    print("1..6")
     failed = report(1, "there is a table, and there are includes to check",
                     [] if table and seen else [f"{len(table)} rooms, {seen} includes"])
     failed |= report(2, "the table names rooms that exist", unknown + missing_folders(root, table))
@@ -115,6 +130,8 @@ def main():
     failed |= report(4, f"{seen} includes are allowed by the table", bad)
     failed |= report(5, f"the walks' {len(steps)} functions are where they are said to be",
                      list(lost_steps(root, steps)) if steps else ["there are no walks"])
+    failed |= report(6, f"the {len(tests)} tests that docs/live.md names are there",
+                     list(lost_tests(root, tests)) if tests else ["it names none"])
     return int(failed)
 
 

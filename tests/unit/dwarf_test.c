@@ -7,11 +7,13 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/mem.h"
 #include "symbols/dwarf_data.h"
 #include "symbols/symbols.h"
 
+enum { ENTRIES_FEW = 30 };
 enum { NONE, NAMES, TEXT, SYMTAB, STRINGS, INFO, ABBREV, LINE, SECTIONS_N };
 enum { PART_BYTES = 4096 };
 
@@ -273,6 +275,28 @@ Test(dwarf, inlined_functions_innermost_first)
     free_fixture(f);
 }
 
+/* Too few for the first address, which is counted; the next goes on from there. */
+Test(dwarf, what_one_address_could_not_read_the_next_one_does)
+{
+    struct fixture *f = new_fixture();
+    symbol(&f->im, "outer", 0x1100, 0x40);
+    nest(&f->im);
+    load(f);
+    symbols_free(f->s);
+    f->s = symbols_new(&(struct symbols_options){.entries_max = ENTRIES_FEW});
+    cr_assert_eq(symbols_lines(f->s, f->m, 0x1112, f->lines), 1, "the symbol table's");
+    cr_assert_eq(symbols_lines_cut(f->s), 1);
+    int n = 1;
+    for (int i = 0; n < 3 && i < 8; i++)
+        n = symbols_lines(f->s, f->m, 0x1112, f->lines);
+    cr_assert_eq(n, 3);
+    uint64_t cut = symbols_lines_cut(f->s);
+    cr_assert_leq(cut, 4);
+    cr_assert_eq(symbols_lines(f->s, f->m, 0x1118, f->lines), 2);
+    cr_assert_eq(symbols_lines_cut(f->s), cut);
+    free_fixture(f);
+}
+
 Test(dwarf, the_symbol_table_names_the_outermost)
 {
     struct fixture *f = new_fixture();
@@ -361,6 +385,53 @@ Test(dwarf, sections_that_unpack_to_too_much_are_refused)
     cr_assert_eq(init_packed(1 << 20, 200 << 20), -EBADMSG);
     cr_assert_eq(init_packed(1 << 30, (1 << 30) + 1), -EBADMSG);
     cr_assert_eq(init_packed(1 << 20, UINT64_MAX), -EBADMSG);
+}
+
+/* As in the namer's process, and a section of twice of what may be written to there. */
+Test(dwarf, a_large_section_takes_what_is_read_of_it)
+{
+    enum { LIMIT = 512 << 20, PIECE = 1 << 20 };
+    struct rlimit data = {.rlim_cur = LIMIT, .rlim_max = LIMIT};
+    uint8_t *bytes = mem_alloc(PIECE);
+    struct module_piece piece = {.off = LIMIT, .bytes = PIECE, .data = bytes};
+    struct module m = {.fd = -1, .pieces = &piece, .n_pieces = 1, .file_bytes = UINT64_MAX};
+    struct debug_room room = {.max_bytes = PIECE};
+    struct debug_data d = {0};
+    bytes[3] = 42;
+    cr_assert_eq(setrlimit(RLIMIT_DATA, &data), 0);
+    cr_assert_eq(
+        debug_data_init(&d, &m, &(Elf64_Shdr){.sh_size = UINT64_C(2) * LIMIT}, false, &room), 0);
+    for (int round = 0; round < 2; round++) {
+        const uint8_t *got = debug_data_get(&d, LIMIT, 4);
+        cr_assert(got && got[3] == 42);
+        cr_assert_eq(room.refusals, 0);
+        cr_assert_eq(room.bytes, 16 * 1024);
+        debug_data_trim(&d);
+        cr_assert_eq(room.bytes, 0);
+    }
+    debug_data_release(&d);
+    free(bytes);
+}
+
+Test(dwarf, a_number_of_endless_padding_is_none)
+{
+    uint8_t bytes[64];
+    memset(bytes, 0x80, sizeof(bytes));
+    struct module_piece piece = {.bytes = sizeof(bytes), .data = bytes};
+    struct module m = {.fd = -1, .pieces = &piece, .n_pieces = 1, .file_bytes = sizeof(bytes)};
+    struct debug_room room = {.max_bytes = 1 << 20};
+    struct debug_data d = {0};
+    cr_assert_eq(debug_data_init(&d, &m, &(Elf64_Shdr){.sh_size = sizeof(bytes)}, false, &room), 0);
+    bytes[15] = 0;
+    struct debug_reader r = debug_reader_at(&d, 0, sizeof(bytes));
+    cr_assert_eq(debug_read_uleb(&r), 0);
+    cr_assert_not(r.failed, "16 bytes are still a number");
+    cr_assert_eq(debug_read_uleb(&r), 0);
+    cr_assert(r.failed);
+    r = debug_reader_at(&d, 16, sizeof(bytes));
+    cr_assert_eq(debug_read_sleb(&r), 0);
+    cr_assert(r.failed);
+    debug_data_release(&d);
 }
 
 Test(dwarf, numbers)

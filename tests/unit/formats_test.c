@@ -109,9 +109,10 @@ Test(json, whole)
         "{\"schema\":\"oxprof.report/1\",\"version\":\"0.1.0\",\"title\":\"pid 7 (app)\","
         "\"mode\":\"wall clock\",\"began_ns\":1700000000000000000,\"interval_ns\":10000000,"
         "\"duration_ns\":150000000,\"samples\":{\"cpu\":11,\"wait\":9},\"threads_seen\":2,"
-        "\"ticks\":15,\"ticks_missed\":1,\"truncated\":2,\"python_torn\":0,"
+        "\"ticks\":15,\"ticks_missed\":1,\"truncated\":2,\"given_up\":0,\"python_torn\":0,"
         "\"python_mismatches\":0,\"folded\":0,\"hidden\":0,"
-        "\"modules_folded\":0,\"tables_cut\":0,\"lines_cut\":0,\"names_folded\":0,"
+        "\"modules_folded\":0,\"mappings_cut\":0,\"cfi_cut\":0,\"tables_cut\":0,\"lines_cut\":0,"
+        "\"names_folded\":0,"
         "\"unattributed\":0,"
         "\"lost\":{\"unwind\":0,\"thread_gone\":4,\"late\":0,\"unseen\":0,\"traced_by_another\":0,"
         "\"refused\":0,\"did_not_stop\":0,\"unreadable\":0,\"not_stopped\":0,\"lost_by_perf\":0},"
@@ -269,22 +270,62 @@ Test(perf, an_event_for_each_sample)
     cr_assert_eq(count(got, "\tw"), 0);
     cr_assert_not_null(strstr(got,
                               "app              7/7 [000]     0.010000:          1 cpu-clock: \n"
-                              "\t            2000 </script><img onerror=x>;\"\\ 1+0x0 (/srv/app)\n"
-                              "\t            1000 main+0x0 (/srv/app)\n"
+                              "\t2000 </script><img onerror=x>;\"\\ 1+0x0 (/srv/app)\n"
+                              "\t1000 main+0x0 (/srv/app)\n"
                               "\n"));
     cr_assert_not_null(strstr(got,
                               "app              7/7 [000]     0.070000:          1 cpu-clock: \n"
-                              "\t            3000 step<int>+0x0 (inlined)\n"
-                              "\t            3000 g+0x0 (/srv/app)\n"
-                              "\t            3000 step<int>+0x0 (inlined)\n"
-                              "\t            3000 g+0x0 (/srv/app)\n"
-                              "\t            1000 main+0x0 (/srv/app)\n"
+                              "\t3000 step<int>+0x0 (inlined)\n"
+                              "\t3000 g+0x0 (/srv/app)\n"
+                              "\t3000 step<int>+0x0 (inlined)\n"
+                              "\t3000 g+0x0 (/srv/app)\n"
+                              "\t1000 main+0x0 (/srv/app)\n"
                               "\n"));
     cr_assert_not_null(strstr(got,
                               "w_<1>_2          7/8 [000]     0.090000:          1 cpu-clock: \n"
-                              "\t            9000 [futex]+0x0 (/srv/libc.so.6)\n"
+                              "\t9000 [futex]+0x0 (/srv/libc.so.6)\n"
                               "\n"));
     free(got);
+    profile_free(p);
+}
+
+static const char *last_of(const char *text, const char *word)
+{
+    const char *last = NULL;
+    for (; (text = strstr(text, word)); text++)
+        last = text;
+    return last;
+}
+
+/* More events than are written at a time, and times that grow by a digit. */
+Test(perf, times_go_on_through_many_events)
+{
+    struct profile *p = profile_new(NULL);
+    struct profile_line line = made_line(p, "f", "", 0, 0);
+    uint32_t f = made_frame(p, 1, KIND_NATIVE, "app", &line, 1);
+    p->interval_ns = 1000000000;
+    MADE_HIT(p, profile_thread(p, 5, 6, "t"), PROFILE_CPU, 100001, 1, f);
+    char *got = made_text(report_perf, p, &plain, NULL);
+    cr_assert_eq(count(got, "t                5/6 [000] "), 100001);
+    cr_assert_eq(count(got, "\t1 f+0x0 (/srv/app)\n\n"), 100001);
+    cr_assert_eq(count(got, "[000]      1.000000: "), 1);
+    cr_assert_eq(count(got, "[000]  67890.000000: "), 1);
+    cr_assert_eq(count(last_of(got, "[000]"), "[000] 100001.000000: "), 1);
+    free(got);
+    profile_free(p);
+}
+
+Test(perf, too_many_events_are_refused)
+{
+    struct profile *p = made_profile(false);
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    p->tallies[0].hits = REPORT_PERF_EVENTS_MAX;
+    cr_assert_eq(report_perf(p, &plain, out), -EFBIG);
+    fclose(out);
+    cr_assert_eq(bytes, 0);
+    free(text);
     profile_free(p);
 }
 
@@ -299,10 +340,10 @@ Test(perf, names_that_readers_take_for_something_else)
     MADE_HIT(p, profile_thread(p, 5, 6, ""), PROFILE_CPU, 1, 1, unknown, kernel, jit, vdso);
     expect(report_perf, p, &plain,
            ":6               5/6 [000]     0.010000:          1 cpu-clock: \n"
-           "\t               1 f (x)\\x0a+0x0 (/srv/_vdso___old_)\n"
-           "\t               2 f (x)\\x0a+0x0 (/tmp/perf.map)\n"
-           "\t               3 f (x)\\x0a+0x0 ([kernel.kallsyms])\n"
-           "\t               4 f (x)\\x0a+0x0 ([unknown])\n\n");
+           "\t1 f (x)\\x0a+0x0 (/srv/_vdso___old_)\n"
+           "\t2 f (x)\\x0a+0x0 (/tmp/perf.map)\n"
+           "\t3 f (x)\\x0a+0x0 ([kernel.kallsyms])\n"
+           "\t4 f (x)\\x0a+0x0 ([unknown])\n\n");
     profile_free(p);
 }
 

@@ -21,11 +21,14 @@ enum {
     FUNCTION_NAMES = 128, /* in the section */
     FUNCTIONS = 512,
     RECORDS = 256, /* from FUNCTIONS on */
+    MODULE_AT = 6144,
+    MODULE_VADDR = 0x700000,
+    TEXT_IN_MODULE = 176, /* of Go 1.26 */
     N = 3
 };
 
-static const char section_names[] = "\0.gopclntab\0.rela.dyn\0.text";
-enum { NAME_TABLE = 1, NAME_RELA = 12, NAME_TEXT = 22 };
+static const char section_names[] = "\0.gopclntab\0.rela.dyn\0.text\0.go.module";
+enum { NAME_TABLE = 1, NAME_RELA = 12, NAME_TEXT = 22, NAME_MODULE = 28 };
 
 static const char *const names[N] = {"runtime.mcall", "main.main", "runtime.goexit"};
 static const uint64_t starts[N + 1] = {TEXT, TEXT + 0x40, TEXT + 0x100, TEXT + 0x110};
@@ -56,7 +59,7 @@ static void put_elf(struct made *t)
                     .e_phnum = 1,
                     .e_shoff = SECTIONS_AT,
                     .e_shentsize = sizeof(Elf64_Shdr),
-                    .e_shnum = 5,
+                    .e_shnum = 6,
                     .e_shstrndx = 1};
     Elf64_Phdr ph = {.p_type = PT_LOAD, .p_flags = PF_R, .p_vaddr = TABLE_VADDR};
     memcpy(t->file, &e, sizeof(e));
@@ -149,6 +152,32 @@ Test(gotable, every_format)
     }
 }
 
+/* What holds at one address; gaps and overlaps are no answer. */
+struct wanted {
+    uint64_t vaddr, next;
+    uint32_t delta;
+    bool found;
+};
+
+static bool want_delta(void *arg, uint64_t start, uint64_t end, uint32_t delta)
+{
+    struct wanted *w = arg;
+    cr_assert(start < end && (!w->next || start == w->next));
+    w->next = end;
+    w->found = w->vaddr >= start && w->vaddr < end;
+    w->delta = delta;
+    return !w->found;
+}
+
+static int sp_delta(struct gotable *t, uint64_t vaddr, uint32_t *ret_delta)
+{
+    struct wanted w = {.vaddr = vaddr};
+    int rc = gotable_sp_deltas(t, vaddr, want_delta, &w);
+    if (w.found)
+        *ret_delta = w.delta;
+    return w.found ? 0 : rc;
+}
+
 Test(gotable, how_far_the_stack_pointer_has_moved)
 {
     for (size_t i = 0; i < 3; i++) {
@@ -160,11 +189,11 @@ Test(gotable, how_far_the_stack_pointer_has_moved)
         cr_assert_eq(made_open(&t, &table), 0);
         for (uint64_t vaddr = starts[1]; vaddr < starts[2]; vaddr++) {
             bool framed = vaddr >= starts[1] + 4 && vaddr < starts[2] - 1;
-            cr_assert_eq(gotable_sp_delta(table, vaddr, &delta), 0, "%#lx", vaddr);
+            cr_assert_eq(sp_delta(table, vaddr, &delta), 0, "%#lx", vaddr);
             cr_assert_eq(delta, framed ? 0x108 : 0, "%#x at %#lx", delta, vaddr);
         }
-        cr_assert_eq(gotable_sp_delta(table, starts[0], &delta), -ENODATA);
-        cr_assert_eq(gotable_sp_delta(table, starts[N], &delta), -ENODATA);
+        cr_assert_eq(sp_delta(table, starts[0], &delta), -ENODATA);
+        cr_assert_eq(sp_delta(table, starts[N], &delta), -ENODATA);
         gotable_close(table);
         modules_release(&t.table);
     }
@@ -187,18 +216,58 @@ Test(gotable, the_start_of_text_stands_in_a_relocation)
     expect_functions(&t);
 }
 
-Test(gotable, without_it_text_begins_where_the_section_does)
+static void put_module(struct made *t, uint64_t table, uint64_t text)
+{
+    put_section(t, 5,
+                (Elf64_Shdr){.sh_name = NAME_MODULE,
+                             .sh_type = SHT_PROGBITS,
+                             .sh_addr = MODULE_VADDR,
+                             .sh_offset = MODULE_AT,
+                             .sh_size = 512});
+    put(t, MODULE_AT, table, 8);
+    put(t, MODULE_AT + TEXT_IN_MODULE, text, 8);
+}
+
+Test(gotable, since_1_26_the_start_of_text_stands_in_moduledata)
 {
     struct made t = {0};
-    struct gotable *table;
-    struct gofunction f;
     put_elf(&t);
     put_table(&t, magics[2], 0);
-    cr_assert_eq(made_open(&t, &table), 0);
-    cr_assert_eq(gotable_find(table, TEXT - 0x100, &f), 0);
-    cr_assert_str_eq(f.name, names[0]);
-    gotable_close(table);
-    modules_release(&t.table);
+    put_module(&t, TABLE_VADDR, TEXT);
+    expect_functions(&t);
+}
+
+Test(gotable, moduledata_may_be_filled_in_by_relocations)
+{
+    struct made t = {0};
+    put_elf(&t);
+    put_table(&t, magics[2], 0);
+    put_module(&t, 0, 0);
+    Elf64_Rela rela[2] = {
+        {.r_offset = MODULE_VADDR, .r_info = R_X86_64_RELATIVE, .r_addend = TABLE_VADDR},
+        {.r_offset = MODULE_VADDR + TEXT_IN_MODULE, .r_info = R_X86_64_RELATIVE, .r_addend = TEXT}};
+    memcpy(t.file + RELA_AT, rela, sizeof(rela));
+    put_section(&t, 3,
+                (Elf64_Shdr){.sh_name = NAME_RELA,
+                             .sh_type = SHT_RELA,
+                             .sh_offset = RELA_AT,
+                             .sh_size = sizeof(rela)});
+    expect_functions(&t);
+}
+
+/* .text begins earlier where C code is linked in, so the section tells nothing. */
+Test(gotable, without_the_start_of_text_nothing_is_known)
+{
+    for (int i = 0; i < 2; i++) {
+        struct made t = {0};
+        struct gotable *table;
+        put_elf(&t);
+        put_table(&t, magics[2], 0);
+        if (i) /* of another table */
+            put_module(&t, TABLE_VADDR + 8, TEXT);
+        cr_assert_eq(made_open(&t, &table), -EBADMSG);
+        modules_release(&t.table);
+    }
 }
 
 static void expect_refused(uint64_t at, uint64_t v, size_t bytes, int rc)
@@ -241,7 +310,7 @@ Test(gotable, every_word_spoilt)
             if (made_open(&t, &table) == 0) {
                 uint32_t delta;
                 for (uint64_t vaddr = TEXT; vaddr < TEXT + 0x120; vaddr += 32)
-                    (void)gotable_sp_delta(table, vaddr, &delta);
+                    (void)sp_delta(table, vaddr, &delta);
                 for (uint64_t vaddr = TEXT - 8; vaddr < TEXT + 0x120; vaddr += 8)
                     if (gotable_find(table, vaddr, &f) == 0)
                         cr_assert_lt(strlen(f.name), GOTABLE_NAME_BYTES);

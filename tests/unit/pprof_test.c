@@ -380,6 +380,125 @@ Test(foreign, a_stack_has_an_end)
     profile_free(p);
 }
 
+/* One file that counts `value` at one place, and where a name is given, in a thread of it. */
+static struct saved counted(uint64_t value, uint64_t period, const char *thread)
+{
+    struct maker m = new_maker();
+    make_type(&m, PROFILE_SAMPLE_TYPE, "samples", "count");
+    make_type(&m, PROFILE_PERIOD_TYPE, "cpu", "nanoseconds");
+    wire_number(&m.file, PROFILE_PERIOD, period);
+    make_place(&m, 1, 0, 1, "f");
+    make_sample(&m, &value, 1, (uint64_t[]){1}, 1);
+    if (thread) {
+        wire_number(&m.inner, LABEL_KEY, text(&m, "thread"));
+        wire_number(&m.inner, LABEL_STRING, text(&m, thread));
+        wire_message(&m.message, SAMPLE_LABEL, &m.inner);
+    }
+    end_message(&m, PROFILE_SAMPLE);
+    return made(&m);
+}
+
+/* Sums stay below 2^53, and times below 2^63 ns, over all files. */
+Test(foreign, counts_have_an_end)
+{
+    struct saved half = counted(UINT64_C(1) << 52, 0, NULL),
+                 over = counted((1LL << 52) + 1, 0, NULL);
+    struct saved files[] = {half, half, over};
+    struct profile *p = loaded(files, 2);
+    cr_assert_eq(profile_samples(p, PROFILE_CPU), UINT64_C(1) << 53);
+    profile_free(p);
+    expect_refused((struct saved[]){half, over}, 2, -E2BIG, "too many samples");
+    struct saved seconds = counted(UINT64_C(9223372037), 1000000000, NULL);
+    expect_refused(&seconds, 1, -E2BIG, "too many samples");
+    free(half.bytes);
+    free(over.bytes);
+    free(seconds.bytes);
+}
+
+Test(foreign, threads_without_a_number_have_none)
+{
+    struct saved files[] = {counted(1, 0, "one"), counted(2, 0, "two"), counted(4, 0, "one")};
+    struct profile *p = loaded(files, 3);
+    cr_assert_eq(p->n_threads, 2);
+    for (size_t i = 0; i < 2; i++)
+        cr_assert_eq(p->threads[i].tid, 0);
+    cr_assert_eq(p->tallies[0].hits, 5);
+    cr_assert_eq(p->tallies[1].hits, 2);
+    for (size_t i = 0; i < 3; i++)
+        free(files[i].bytes);
+    profile_free(p);
+}
+
+Test(foreign, a_name_that_is_too_long_is_told)
+{
+    OX_FREE char *name = mem_alloc((1 << 16) + 2);
+    memset(name, 'x', (1 << 16) + 1);
+    struct saved long_one = counted(1, 0, name);
+    name[1 << 16] = '\0';
+    struct saved longest = counted(1, 0, name);
+    struct profile *p = loaded(&long_one, 1), *q = loaded(&longest, 1);
+    cr_assert_str_eq(intern_get(p->strings, p->threads[0].name), "[other]");
+    cr_assert_eq(p->names_folded, 1);
+    cr_assert_str_eq(intern_get(q->strings, q->threads[0].name), name);
+    free(long_one.bytes);
+    free(longest.bytes);
+    profile_free(p);
+    profile_free(q);
+}
+
+Test(foreign, comments_have_an_end)
+{
+    for (uint64_t n = 1024; n <= 1025; n++) {
+        struct maker m = new_maker();
+        make_type(&m, PROFILE_SAMPLE_TYPE, "samples", "count");
+        for (uint64_t i = 0; i < n; i++)
+            wire_put(&m.inner, 0);
+        wire_message(&m.file, PROFILE_COMMENT, &m.inner);
+        if (n > 1024) {
+            expect_made_refused(&m, -E2BIG, "too many comments");
+            continue;
+        }
+        struct saved file = made(&m);
+        profile_free(loaded(&file, 1));
+        free(file.bytes);
+    }
+}
+
+/* 128 functions at one place, in one frame each of a stack that is deep. */
+static struct saved spread(size_t lines, size_t depth)
+{
+    struct maker m = new_maker();
+    uint64_t *stack OX_FREE = mem_alloc(depth * sizeof(*stack));
+    make_type(&m, PROFILE_SAMPLE_TYPE, "samples", "count");
+    make_place(&m, 1, 0, 1, "f");
+    wire_number(&m.message, LOCATION_ID, 2);
+    for (size_t i = 0; i < lines; i++) {
+        wire_clear(&m.inner);
+        wire_number(&m.inner, LINE_FUNCTION, 1);
+        wire_message(&m.message, LOCATION_LINE, &m.inner);
+    }
+    end_message(&m, PROFILE_LOCATION);
+    for (size_t i = 0; i < depth; i++)
+        stack[i] = 2;
+    for (size_t i = 0; i < 2; i++) {
+        make_sample(&m, (uint64_t[]){1}, 1, stack, depth);
+        stack[depth - 1] = 1; /* the next one shares nothing with it */
+        end_message(&m, PROFILE_SAMPLE);
+    }
+    return made(&m);
+}
+
+Test(foreign, inlined_functions_have_an_end)
+{
+    struct saved many = spread(129, 1), wide = spread(128, 40000), fine = spread(128, 30000);
+    expect_refused(&many, 1, -E2BIG, "too many functions at one place");
+    expect_refused(&wide, 1, -E2BIG, "too many functions in its stacks");
+    profile_free(loaded(&fine, 1));
+    free(many.bytes);
+    free(wide.bytes);
+    free(fine.bytes);
+}
+
 Test(wire, numbers_and_their_limits)
 {
     struct wire_out w = {0};

@@ -300,6 +300,8 @@ Test(text, head_tells_what_limits_did)
     p->truncated = p->python_torn = p->python_mismatches = 1;
     p->lost[LOSS_NOT_STOPPED] = 2;
     p->modules_folded = 37;
+    p->mappings_cut = 3;
+    p->cfi_cut = 5;
     p->tables_cut = 2;
     p->names_folded = 8;
     p->cost.stops = p->cost.calls_disturbed = 1;
@@ -316,8 +318,9 @@ Test(text, head_tells_what_limits_did)
            "1 Python stack torn; 1 Python stack without its place; "
            "7 of 1000 ticks missed; 5 folded into their callers (memory limit); "
            "6 under thread [other] (memory limit); 37 mappings under module [other] (memory "
-           "limit); 2 symbol tables cut (memory limit); 8 times a name reads [other] (memory "
-           "limit)\n"
+           "limit); 3 times a mapping was left out (memory limit); 5 modules' unwind information "
+           "cut (memory limit); 2 symbol tables cut (memory limit); 8 times a name reads [other] "
+           "(memory limit)\n"
            "# cost: 1 stop, 1234 perf samples, 3.4 us mean, 3.4 us max, 0.00034% of the target's "
            "running time; "
            "1 system call disturbed, 3 put back; oxprof 0% of a CPU, 0 MiB\n"

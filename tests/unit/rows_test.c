@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 #include <elf.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -8,6 +9,7 @@
 #include "base/mem.h"
 #include "target/module.h"
 #include "unwind/cfi.h"
+#include "unwind/debug_frame.h"
 #include "unwind/rows.h"
 
 /*
@@ -134,7 +136,7 @@ static void made_open(struct made *t, const char *name, const void *section, siz
     t->pages = pages_new();
     t->cfi = cfi_new(t->pages);
     t->go_stacks = go_stacks_new();
-    t->rows = rows_new(t->cfi, t->go_stacks);
+    t->rows = rows_new(t->cfi, t->go_stacks, t->pages);
 }
 
 static void made_close(struct made *t)
@@ -263,6 +265,22 @@ Test(debug_frame, compressed_bytes_that_lie)
     }
 }
 
+/* A section that fits the file, and not what is left for all modules. */
+Test(debug_frame, no_more_than_there_is_room_for)
+{
+    struct made t = {0};
+    uint8_t *bytes;
+    size_t n;
+    put_cie(&t, 3, false);
+    put_fde(&t, CODE, usual, sizeof(usual), false);
+    made_open(&t, ".debug_frame", t.frame, t.n, 0);
+    cr_assert_eq(debug_frame_read(t.m, t.n - 1, &bytes, &n), -E2BIG);
+    cr_assert_eq(debug_frame_read(t.m, t.n, &bytes, &n), 0);
+    cr_assert_eq(n, t.n);
+    free(bytes);
+    made_close(&t);
+}
+
 static struct row row_of(const void *program, size_t n, uint64_t offset)
 {
     struct made t = {0};
@@ -304,6 +322,9 @@ Test(rows, what_a_row_can_not_say)
     cr_assert_eq(ROW_OF(0, 0x0f, 0x02, 0x77, 0x08).how, ROW_LIBUNWIND, "CFA by expression");
     cr_assert_eq(ROW_OF(0, 0x10, 0x03, 0x02, 0x77, 0x08).how, ROW_LIBUNWIND);
     cr_assert_eq(ROW_OF(0, 0x16, 0x06, 0x02, 0x77, 0x08).how, ROW_LIBUNWIND);
+    cr_assert_eq(ROW_OF(0, 0x14, 0x06, 0x02).how, ROW_LIBUNWIND, "RBP is CFA - 16");
+    cr_assert_eq(ROW_OF(0, 0x15, 0x07, 0x01).how, ROW_LIBUNWIND, "RSP is CFA - 8");
+    cr_assert_eq(ROW_OF(0, 0x14, 0x07, 0x00).how, ROW_PLAIN, "RSP is the CFA, as always");
     cr_assert_eq(ROW_OF(0, 0x80, 0x04).how, ROW_LIBUNWIND, "RAX saved");
     cr_assert_eq(ROW_OF(0, 0x07, 0x07).how, ROW_LIBUNWIND, "RSP undefined");
     cr_assert_eq(ROW_OF(0, 0x08, 0x10).how, ROW_LIBUNWIND, "RA same");

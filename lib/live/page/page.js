@@ -83,6 +83,25 @@ async function change(path, parameters) {
     refresh();
 }
 
+async function saveSnapshot() {
+    try {
+        const answer = await fetch("api/snapshot", {
+            method: "POST",
+            headers: {"X-Oxprof-Secret": status.secret},
+            body: new URLSearchParams({format: "pprof"}),
+        });
+        if (!answer.ok) throw new Refused(`refused (${answer.status})`);
+        const link = element("a");
+        link.href = URL.createObjectURL(await answer.blob());
+        link.download = "oxprof.pb.gz";
+        link.click();
+        URL.revokeObjectURL(link.href);
+        say("");
+    } catch (e) {
+        say(e.message);
+    }
+}
+
 function say(text) {
     setText(byId("message"), text);
     byId("message").hidden = !text;
@@ -91,7 +110,8 @@ function say(text) {
 /* ---- status */
 
 function showStatus() {
-    const s = status, name = s.finished ? "ended" : s.paused ? "paused" : "sampling";
+    const s = status, pause = s.stopping ? "pausing" : "paused";
+    const name = s.finished ? "ended" : s.paused ? pause : "sampling";
     setText(byId("title"), s.title);
     document.title = `${s.title}: oxprof`;
     setText(byId("state"), name);
@@ -322,6 +342,9 @@ function showCalls(data) {
             seconds(c.longest_ns), grouped(c.running), c.function];
         texts.forEach((text, i) => setText(row.children[i], text));
     });
+    const dropped = Object.values(data.dropped).reduce((n, d) => n + d, 0);
+    byId("calls-dropped").hidden = !dropped;
+    setText(byId("calls-dropped"), `Not counted, past a limit: ${grouped(dropped)} stretches.`);
 }
 
 /* ---- all of it */
@@ -398,6 +421,11 @@ function listen() {
     byId("reset").addEventListener("click", () => {
         view.from = view.to = 0;
         change("api/reset");
+    });
+    byId("snapshot").addEventListener("click", saveSnapshot);
+    byId("stop").addEventListener("click", () => {
+        if (window.confirm("Stop sampling for good? What was counted stays on this page."))
+            change("api/stop");
     });
     byId("interval-form").addEventListener("submit", event => {
         event.preventDefault();

@@ -401,11 +401,14 @@ function lossFact(head) {
     return ["Lost", grouped(reasons.reduce((sum, [, n]) => sum + n, 0)), [
         ...reasons.map(([reason, n]) => `${grouped(n)} ${reason}`),
         `${counted(head.truncated, "stack")} truncated`,
+        limit(head.given_up, "of those took too much to unwind"),
         head.ticks_missed &&
             `${grouped(head.ticks_missed)} of ${grouped(head.ticks)} ticks missed`,
         limit(head.folded, "folded into their callers"),
         limit(head.unattributed, "under thread [other]"),
         limit(head.modules_folded, "mappings under module [other]"),
+        limit(head.mappings_cut, "times a mapping was left out"),
+        limit(head.cfi_cut, "modules' unwind information cut"),
         limit(head.tables_cut, "symbol tables cut"),
         limit(head.names_folded, "times a name reads [other]"),
     ].filter(Boolean).join(", ")];
