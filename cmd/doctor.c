@@ -98,7 +98,7 @@ static void tell_perf_event(void)
         line("perf_event", "no", "%s", err.text);
     else
         line("perf_event", "yes",
-             "with --capture perf the kernel samples the threads that run; nothing is stopped");
+             "the kernel samples the threads that run; only those that run Python are stopped");
 }
 
 static void tell_memory(const struct profile *p)
@@ -193,7 +193,9 @@ static int doctor(const struct options *opt)
         return EXIT_FAILED;
     }
     prepare_sampler();
-    struct session *s = session_new(&opt->session, &guardian);
+    struct session_options session = opt->session;
+    session.no_perf = true; /* whether stops work, too */
+    struct session *s = session_new(&session, &guardian);
     int code = add_targets(s, opt);
     if (code == EXIT_DONE)
         code = examine(s, opt, &loop);

@@ -120,6 +120,7 @@ static int dump(struct options *opt)
         return EXIT_FAILED;
     }
     prepare_sampler();
+    opt->session.no_perf = true;
     opt->session.interval_ns = OX_NS_PER_S / 1000;
     opt->session.keep_snapshots = opt->save != NULL;
     struct session *s = session_new(&opt->session, &guardian);

@@ -54,6 +54,9 @@ struct watch {
     uint64_t perf_full;            /* the tick that last found no room left in it; 0 never */
     size_t perf_dump_bytes;
     uint64_t perf_retry; /* the tick from which on its ring may be tried again */
+    struct {             /* how well the kernel's samples show what it does */
+        uint32_t samples, cut, in_kernel;
+    } perf_quality;
     struct open_time open;
     bool stopping; /* interrupted, and its stop has not come yet */
 };

@@ -35,6 +35,7 @@ static const struct figure {
     {"cost.profiler_cpu_ns", offsetof(struct profile, cost.profiler_cpu_ns), SUM},
     {"cost.profiler_peak_bytes", offsetof(struct profile, cost.profiler_peak_bytes), LARGEST},
     {"cost.perf_samples", offsetof(struct profile, cost.perf_samples), SUM},
+    {"cost.perf_refused", offsetof(struct profile, cost.perf_refused), LARGEST},
 };
 enum { FIGURES = sizeof(figures) / sizeof(*figures) };
 

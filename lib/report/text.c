@@ -154,6 +154,8 @@ static void put_cost(struct text *t)
         put(t, ", ");
         put_count(t, c->perf_samples, "perf sample");
     }
+    if (c->perf_refused)
+        put(t, ", perf_event refused");
     put(t, ", %s us mean, %s us max, %s%% of the target's running time; ",
         number_significant(1, c->stop_ns_sum, c->stops * 1000, 2).text,
         number_significant(1, c->stop_ns_max, 1000, 2).text,

@@ -32,7 +32,10 @@ enum {
     RAN_PART = 16,    /* of an interval, since its last look */
     FDS_PER_RING = 8, /* one of so many descriptors may be a ring's */
     RETRY_S = 1,
-    QUEUE_MORE = 4,                  /* beyond those of TOLD_LATE_NS */
+    QUEUE_MORE = 4, /* beyond those of TOLD_LATE_NS */
+    CUT_MAX = 4,    /* stacks deeper than the largest dump, before a thread is stopped instead */
+    JUDGED = 64,    /* samples, after which it is */
+    PART = 16,
     TOLD_LATE_NS = 50 * 1000 * 1000, /* schedstat counts at the system's tick, and at switches */
 };
 
@@ -55,7 +58,8 @@ static void lose(struct session *s, enum loss why, uint64_t ticks)
 
 bool perfticks_wanted(const struct session *s, const struct target *t)
 {
-    return s->opt.capture == CAPTURE_PERF && (!t->python || s->opt.view == VIEW_NATIVE);
+    bool on = s->opt.capture != CAPTURE_STOP && !s->opt.no_perf && !s->perf_refused;
+    return on && (!t->python || s->opt.view == VIEW_NATIVE);
 }
 
 /* How many samples a ring holds: the first ones are the larger. Powers of two. */
@@ -94,7 +98,9 @@ static bool open_ring(struct session *s, struct watch *w)
     if (!w->perf_dump_bytes)
         w->perf_dump_bytes = PERF_DUMP_FIRST_BYTES;
     struct perf_ring *ring = mem_alloc(sizeof(*ring));
-    if (open_some(s, w, ring) < 0) {
+    int rc = open_some(s, w, ring);
+    if (rc < 0) {
+        s->perf_refused_some |= rc == -EACCES || rc == -EPERM;
         free(ring);
         return false;
     }
@@ -119,15 +125,17 @@ static void close_ring(struct session *s, struct watch *w)
 static void count(struct session *s, struct watch *w, uint32_t tally, bool truncated, uint64_t hits)
 {
     uint32_t tally_before = w->tally;
-    bool truncated_before = w->truncated;
+    bool truncated_before = w->truncated, given_up_before = w->given_up;
     w->tally = tally;
     w->truncated = truncated;
+    w->given_up = false;
     w->sampled = true;
     stacks_hit(s, tally, hits, s->tick);
     ticks_note_quality(s, w, hits);
     if (w->asleep) {
         w->tally = tally_before;
         w->truncated = truncated_before;
+        w->given_up = given_up_before;
     }
 }
 
@@ -138,6 +146,19 @@ static void close_ticks(const struct session *s, struct watch *w, int64_t *part,
     w->open.wall_ns -= ns;
     if (part)
         *part -= ns;
+}
+
+/*
+ * Whether stops would show more of this thread: its stacks are deeper than the kernel copies, or
+ * two (a handler's, and the one that it interrupted), or much of its time is spent in the kernel,
+ * where we may not sample it.
+ */
+static bool is_unsuited(const struct session *s, const struct watch *w)
+{
+    uint32_t samples = w->perf_quality.samples, in_kernel = w->perf_quality.in_kernel;
+    return s->opt.capture == CAPTURE_AUTO &&
+           ((w->perf_quality.cut >= CUT_MAX && w->perf_quality.cut * PART > samples) ||
+            (samples + in_kernel >= JUDGED && in_kernel * PART > samples));
 }
 
 static void tell_oldest(struct session *s, struct watch *w)
@@ -184,6 +205,7 @@ static void enqueue(struct session *s, struct watch *w, const struct perf_hit *h
 
 static void want_more(struct watch *w, const struct snapshot *snap, uint64_t more)
 {
+    w->perf_quality.cut += w->perf->dump_bytes >= PERF_DUMP_MAX_BYTES;
     uint64_t want = snap->stack_bytes + more + snap->stack_bytes / 2;
     want = (want + 4095) & ~4095ull;
     if (more > PERF_DUMP_MAX_BYTES || want > PERF_DUMP_MAX_BYTES)
@@ -199,9 +221,11 @@ static void take_sample(struct session *s, struct target *t, struct watch *w, st
     uint32_t tally = stacks_tally(s, t, w, snap, s->stack);
     if (s->stack->end == STACK_CUT)
         want_more(w, snap, s->stack->cut_bytes);
+    w->perf_quality.cut += s->stack->end == STACK_ELSEWHERE;
     if (!w->asleep)
         w->syscall = -1;
     s->perf_samples++;
+    w->perf_quality.samples++;
     enqueue(s, w,
             &(struct perf_hit){
                 .tally = tally, .truncated = s->stack->end != STACK_COMPLETE, .lost = LOSS_N});
@@ -296,7 +320,7 @@ static void close_running_time(struct session *s, struct watch *w)
     uint64_t missing = whole_ticks(s, w->open.cpu_ns - half), ready;
     if (missing && (w->perf->in_kernel || has_overflown(s, w)))
         lose(s, LOSS_PERF, missing);
-    else if (missing)
+    else if (missing && (w->perf_quality.in_kernel += (uint32_t)missing))
         count(s, w, stacks_special(s, w, SPECIAL_IN_KERNEL, PROFILE_CPU), false, missing);
     close_ticks(s, w, &w->open.cpu_ns, missing);
     ready = whole_ticks(s, w->open.ready_ns);
@@ -328,6 +352,16 @@ static void widen(struct session *s, struct watch *w)
     }
 }
 
+/* Until it becomes another program. */
+static bool dismiss(struct session *s, struct target *t, struct watch *w)
+{
+    if (!is_unsuited(s, w))
+        return false;
+    perfticks_close(s, t, w);
+    w->perf_retry = UINT64_MAX;
+    return true;
+}
+
 /* A few get theirs at once; where threads are many, those that compute. */
 static bool needs_ring(const struct session *s, struct watch *w, const struct proc_run *run)
 {
@@ -335,6 +369,11 @@ static bool needs_ring(const struct session *s, struct watch *w, const struct pr
     return s->n_rings < RINGS_AT_ONCE ||
            run->run_ns - w->run.run_ns >= s->opt.interval_ns / RAN_PART ||
            (thread_where(w->threads, w->process, w->thread, &where) == 0 && where.running);
+}
+
+static void begin_account(struct watch *w, const struct proc_run *run)
+{
+    w->open = (struct open_time){.run = *run, .at_ns = clock_now_ns()};
 }
 
 bool perfticks_have(struct session *s, struct target *t, struct watch *w,
@@ -351,13 +390,22 @@ bool perfticks_have(struct session *s, struct target *t, struct watch *w,
         w->perf_retry = s->tick + RETRY_S * OX_NS_PER_S / s->opt.interval_ns + 1;
         return false;
     }
+    begin_account(w, run);
     /* What it ran before it had a ring */
     uint64_t before_ns = (s->tick - w->tick) * s->opt.interval_ns;
-    w->open =
-        (struct open_time){.run = *run, .at_ns = clock_now_ns(), .wall_ns = (int64_t)before_ns};
+    w->open.wall_ns = (int64_t)before_ns;
     uint64_t ran = whole_ticks(s, grown(s, w->run.run_ns, run->run_ns, before_ns));
     lose(s, LOSS_UNSEEN, ran);
     close_ticks(s, w, NULL, ran);
+    return true;
+}
+
+bool perfticks_take(struct session *s, struct target *t, struct watch *w)
+{
+    if (!perfticks_wanted(s, t) || w->perf || s->tick < w->perf_retry || !open_ring(s, w))
+        return false;
+    begin_account(w, &w->run);
+    lose(s, LOSS_UNSEEN, 1);
     return true;
 }
 
@@ -375,6 +423,7 @@ static void found_asleep(struct session *s, struct target *t, struct watch *w, u
     bool same_place = w->asleep && tally == w->tally;
     w->tally = tally;
     w->truncated = s->stack->end != STACK_COMPLETE;
+    w->given_up = s->stack->end == STACK_TOO_MUCH;
     w->asleep = true;
     w->sampled = true;
     w->syscall = syscall;
@@ -416,15 +465,22 @@ int perfticks_look(struct session *s, struct target *t, struct watch *w, const s
     drain(s, t, w);
     widen(s, w);
     close_running_time(s, w);
+    if (dismiss(s, t, w)) {
+        found_awake(s, w);
+        return 0;
+    }
     if (!ticks_asleep(s, w)) {
         found_awake(s, w);
         return 0;
     }
     int rc = ticks_capture_asleep(s, t, w, &tally, &snap);
-    if (rc == 0 && snap.stack_bytes)
+    w->teach = rc == 0 && ticks_may_be_taught(s, t, &snap);
+    if (rc == 0 && snap.stack_bytes && !w->teach)
         found_asleep(s, t, w, tally, snap.syscall, ticks - 1);
     else
         found_awake(s, w);
+    if (w->teach) /* the next look sees where it sleeps */
+        ticks_ask_stop(s, w);
     return rc == -ESRCH || rc == -ENODATA ? rc : 0;
 }
 

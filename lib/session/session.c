@@ -153,9 +153,11 @@ static size_t live_targets(const struct session *s)
 int session_add(struct session *s, pid_t pid, pid_t tid, struct error *err)
 {
     struct target *t = session_target(s, pid);
-    int probed = s->opt.capture == CAPTURE_PERF && !s->n_targets ? perf_probe(err) : 0;
-    if (probed < 0)
+    bool ask = !s->n_targets && s->opt.capture != CAPTURE_STOP && !s->opt.no_perf;
+    int probed = ask ? perf_probe(err) : 0;
+    if (probed < 0 && s->opt.capture == CAPTURE_PERF)
         return probed;
+    s->perf_refused |= probed < 0;
     if (!t) {
         if (s->n_targets == TARGETS_MAX)
             return error_set(err, -E2BIG, "more than %d processes", TARGETS_MAX);
@@ -172,6 +174,7 @@ int session_add(struct session *s, pid_t pid, pid_t tid, struct error *err)
         t->unwinder = unwinder_new();
         t->index = (uint32_t)s->n_targets;
         t->live = true;
+        t->from_start = !s->started;
         s->targets = mem_grow(s->targets, &s->targets_cap, s->n_targets + 1, sizeof(*s->targets));
         s->targets[s->n_targets++] = t;
     }

@@ -31,11 +31,12 @@ enum session_view {
 
 /* How running threads are sampled. Those that sleep are never stopped for a sample. */
 enum session_capture {
-    CAPTURE_AUTO, /* stopped, at present */
-    CAPTURE_STOP,
-    CAPTURE_NOSTOP, /* not at all */
-    CAPTURE_PERF,   /* by the kernel (capture/perf.h); only those that run Python code are stopped,
-                       unless VIEW_NATIVE */
+    CAPTURE_AUTO,   /* by the kernel (capture/perf.h) where it lets us, and it shows all; stopped
+                       where not: processes that run Python, unless VIEW_NATIVE; stacks that are
+                       too deep; much time in the kernel where we may sample user code only */
+    CAPTURE_STOP,   /* stopped */
+    CAPTURE_NOSTOP, /* by the kernel where it lets us, else not at all */
+    CAPTURE_PERF,   /* by the kernel, or an error; those that run Python are stopped all the same */
 };
 
 struct session_options {
@@ -46,6 +47,7 @@ struct session_options {
     bool children;        /* and the processes that they fork */
     bool start_paused;
     enum session_capture capture;
+    bool no_perf; /* not by the kernel, whatever capture says: for one look, or a trial of stops */
     bool keep_snapshots; /* for session_snapshots() */
     enum session_view view;
     bool gil;       /* count only threads that hold it */

@@ -41,6 +41,8 @@ struct target {
     struct unwinder *unwinder; /* owned */
     struct perfmap *perfmap;   /* owned; read when names are wanted */
     bool live;
+    bool from_start; /* it was there when the run began; */
+    bool listed;     /* its threads have been looked for: those found first had been there, too */
     bool has_jit;      /* samples fell on anonymous executable memory */
     bool filtered;     /* only the threads in wanted */
     struct map wanted; /* tid -> 1 */
@@ -127,6 +129,7 @@ struct session {
     uint64_t n_watches; /* threads watched at present */
     size_t n_rings;     /* of those: watch.perf */
     uint64_t perf_samples;
+    bool perf_refused, perf_refused_some; /* by the system: to us; for a thread */
     uint64_t samples;
     pid_t own_pid;
     uint64_t own_cpu_start_ns, own_cpu_end_ns; /* of the sampling */
@@ -196,6 +199,11 @@ void ticks_renew_names(struct session *s);
 int ticks_capture_asleep(struct session *s, struct target *t, struct watch *w, uint32_t *ret_tally,
                          struct snapshot *ret_snap);
 void ticks_plan_next_look(struct session *s, struct watch *w);
+/* Whether this sleeper's stack shows that a stop would teach the unwinder what it lacks. */
+bool ticks_may_be_taught(const struct session *s, const struct target *t,
+                         const struct snapshot *snap);
+/* To be stopped at the end of this tick. */
+void ticks_ask_stop(struct session *s, struct watch *w);
 /* Of hits of w->tally: counts what is wrong with them. */
 void ticks_note_quality(struct session *s, const struct watch *w, uint64_t hits);
 /* "python3: worker 1": the system's name, and Python's. */
@@ -219,6 +227,8 @@ bool perfticks_have(struct session *s, struct target *t, struct watch *w,
 /* One look. 0, or as ticks_capture_asleep() where the thread has ended. */
 int perfticks_look(struct session *s, struct target *t, struct watch *w, const struct proc_run *run,
                    bool ran);
+/* It was found running: true where the kernel samples it from now on, which needs no stop. */
+bool perfticks_take(struct session *s, struct target *t, struct watch *w);
 /* Brings its account up to this tick; what can't be told is lost. */
 void perfticks_settle(struct session *s, struct target *t, struct watch *w);
 /* So many ticks are to be told for when it is closed. */

@@ -85,6 +85,7 @@ static struct profile_cost cost_ever(const struct session *s)
     return (struct profile_cost){
         .stops = s->stopper.count,
         .perf_samples = s->perf_samples,
+        .perf_refused = s->opt.capture == CAPTURE_AUTO && (s->perf_refused || s->perf_refused_some),
         .stop_ns_sum = s->stopper.ns_sum,
         .stop_ns_max = s->stopper.ns_max,
         .calls_disturbed = s->stopper.disturbed,

@@ -30,8 +30,6 @@ enum {
     LOOKS_PER_COLLECTION = 16,
     EXEC_CHECK_NS = 10 * 1000 * 1000,
     MAPS_CHECK_NS = 1000 * 1000 * 1000,
-    PERF_AT_ONCE =
-        64, /* threads get their ring when first seen; where there are more, when they run */
 };
 
 static struct target *target_of(struct session *s, const struct watch *w)
@@ -240,18 +238,25 @@ static bool may_stop(const struct session *s, const struct target *t)
 }
 
 /* Stops come last in a tick: everything else would keep the thread waiting for its CPU. */
+void ticks_ask_stop(struct session *s, struct watch *w)
+{
+    struct proc_status status;
+    if (w->thread->status_fd < 0) /* so that the stop finds it open */
+        thread_status(w->threads, w->process, w->thread, &status);
+    s->to_stop = mem_grow(s->to_stop, &s->to_stop_cap, s->n_to_stop + 1, sizeof(struct watch *));
+    s->to_stop[s->n_to_stop++] = w;
+}
+
 static void found_running(struct session *s, struct watch *w)
 {
+    struct target *t = target_of(s, w);
     w->asleep = false;
     w->next_look = s->tick + 1;
-    if (may_stop(s, target_of(s, w))) {
-        struct proc_status status;
-        if (w->thread->status_fd < 0) /* so that the stop finds it open */
-            thread_status(w->threads, w->process, w->thread, &status);
+    if (!w->teach && perfticks_take(s, t, w))
+        return;
+    if (may_stop(s, t)) {
         w->tick = s->tick - 1; /* its hit comes with the stop */
-        s->to_stop =
-            mem_grow(s->to_stop, &s->to_stop_cap, s->n_to_stop + 1, sizeof(struct watch *));
-        s->to_stop[s->n_to_stop++] = w;
+        ticks_ask_stop(s, w);
         return;
     }
     w->tally = stacks_special(s, w, SPECIAL_NOT_STOPPED, PROFILE_CPU);
@@ -266,8 +271,8 @@ static void found_running(struct session *s, struct watch *w)
  * kernel or by the stop's repair without a trace: no write, send or connect, whose results would
  * show it.
  */
-static bool may_be_taught(const struct session *s, const struct target *t,
-                          const struct snapshot *snap)
+bool ticks_may_be_taught(const struct session *s, const struct target *t,
+                         const struct snapshot *snap)
 {
     switch (snap->syscall) {
     case __NR_futex:
@@ -324,7 +329,7 @@ static int capture_fallen_asleep(struct session *s, struct watch *w)
     uint32_t tally;
     struct target *t = target_of(s, w);
     int rc = ticks_capture_asleep(s, t, w, &tally, &snap);
-    w->teach = rc == 0 && may_be_taught(s, t, &snap);
+    w->teach = rc == 0 && ticks_may_be_taught(s, t, &snap);
     if (rc < 0 || w->teach)
         return rc == -EBUSY || w->teach ? -EAGAIN : rc;
     found_asleep(s, w, tally, &snap, 0, 0, 0);
@@ -361,7 +366,7 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
     if (t->python && !w->plan.n_chains)
         interpreter_plan(s, t, w);
     int rc = ticks_capture_asleep(s, t, w, &tally, &snap);
-    w->teach = rc == 0 && may_be_taught(s, t, &snap);
+    w->teach = rc == 0 && ticks_may_be_taught(s, t, &snap);
     if (w->teach) {
         rc = -EAGAIN; /* as if it ran: its stop shows what it sleeps in, and all its registers */
     } else if (rc == 0) {
@@ -440,7 +445,7 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
         .process = &t->process,
         .threads = &t->threads,
         .thread = th,
-        .tick = s->tick - 1,
+        .tick = t->from_start && !t->listed ? s->before.tick : s->tick - 1,
         .syscall = -1,
         .copy_bytes = WATCH_COPY_FIRST_BYTES,
         .profile_thread = profile_thread(s->profile, t->process.pid, th->tid, th->name),
@@ -484,7 +489,9 @@ static void renew_names(struct session *s, struct target *t, size_t most)
 static void look_at_heir(struct session *s, struct watch *w)
 {
     perfticks_close(s, NULL, w); /* the samples since are of the new program */
-    w->run_released = 0;         /* the run counter is now that of the thread that called exec */
+    w->perf_retry = 0;
+    memset(&w->perf_quality, 0, sizeof(w->perf_quality));
+    w->run_released = 0; /* the run counter is now that of the thread that called exec */
     w->asleep = false;
     if (!w->exited)
         return;
@@ -569,6 +576,7 @@ static void tick_target(struct session *s, struct target *t, uint64_t now, uint6
         for (size_t i = 0; i < t->threads.n; i++)
             if (!t->threads.items[i]->gone && !t->threads.items[i]->watch)
                 begin_watch(s, t, t->threads.items[i]);
+        t->listed = true;
     }
     for (size_t i = 0; i < t->threads.n; i++) {
         /* Where threads are many, or CPUs few, this may last: no thread stands still for so long.
@@ -658,6 +666,8 @@ void ticks_stop_done(void *session, const struct stop *stop)
     w->tally = stacks_tally(s, t, w, &stop->snapshot, s->stack);
     note_end(s, w);
     learn_copy(s, w, &stop->snapshot);
+    if (w->perf) /* it was only to be taught: its time is told otherwise */
+        return;
     w->syscall = stop->snapshot.syscall;
     w->sampled = true;
     w->run_released = stopper_release_run(stop, &w->run);

@@ -10,6 +10,7 @@ from harness import NOBODY, Process, Target, oxprof, read_proc
 
 PARANOID = "/proc/sys/kernel/perf_event_paranoid"
 PERF = ("--capture", "perf")
+AUTO = ("--capture", "auto")
 SAMPLES = 3000
 
 
@@ -138,7 +139,10 @@ class Perf(harness.Case):
         with Target("spin") as target:
             result = oxprof("-p", target.pid, *PERF, preexec_fn=forbid_perf)
             self.assert_refused(result, 4, "perf_event_open is forbidden", "--capture auto")
-            report = self.sample("-p", target.pid, "-d", "500ms", preexec_fn=forbid_perf)
+            result = oxprof("-q", "-p", target.pid, "-d", "500ms", *AUTO, preexec_fn=forbid_perf)
+        report = self.report(result)
+        self.assertEqual(result.err, "", "the cost line says it")
+        self.assertTrue(report.perf_refused, report.text)
         self.assertGreater(report.stops, 0, report.text)
 
     def test_samples_without_room(self):
@@ -164,6 +168,40 @@ class Perf(harness.Case):
             report = self.sample("-p", target.pid, "-d", "1s", *PERF)
             self.assertGreater(report.stops, 0, report.text)
             self.sample_by_perf("-p", target.pid, "-d", "1s", "--native")
+
+    def test_auto_takes_it(self):
+        """Threads that run and threads that sleep, and not one stop."""
+        for capture in (AUTO, ("--capture", "nostop")):
+            with self.subTest(capture=capture), Target("shares_cpp") as target:
+                report = self.sample("-p", target.pid, "-r", 1000, "-d", "1s", *capture)
+                self.assertEqual((report.stops, report.perf_refused), (0, False), report.text)
+                self.assertGreater(report.perf, 0, report.text)
+                self.assertNotIn("not stopped", report.losses)
+                self.assert_wall_time(report, 2)
+
+    def test_auto_stops_where_that_shows_more(self):
+        """Stacks of 300 KiB, of a handler on a stack of its own, and Python's, by stops."""
+        for how in ((), ("signal",)):
+            with self.subTest(how=how), Target("deep", *how) as target:
+                report = self.sample("-p", target.pid, "-r", 1000, "-d", "60s", "--samples", 2000,
+                                     *AUTO, seconds=70)
+                self.assertGreater(report.stops, 20 * report.perf, report.text[:3000])
+                depth = report.total_of(r"^(descend|on_signal) \(deep\)$")
+                self.assertEqual(depth, report.cpu, report.text[:3000])
+        with Process(["/usr/bin/python3", "-c", "print('ready', flush=True)\nwhile True: pass"]
+                     ) as target:
+            target.out.wait_for("^ready$")
+            report = self.sample("-p", target.pid, "-d", "500ms", *AUTO)
+        self.assertGreater(report.self_of(r"^<module> "), 0, report.text)
+        self.assertEqual(report.perf, 0, report.text)
+
+    def test_children(self):
+        with Target("forker") as target:
+            report = self.sample("-p", target.pid, "--children", "-r", 1000, "-d", "2s", *AUTO)
+            counters = target.finish()
+        self.assertEqual((counters["wrong"], counters["eintr"]), (0, 0), counters)
+        self.assertGreater(report.total_of(r"^child_work \(forker\)$"), 0, report.text)
+        self.assertGreater(report.perf, 0, report.text)
 
     def test_user_code_only(self):
         """Without the right to sample the kernel, time there is told as such."""
