@@ -44,6 +44,7 @@ struct options {
     bool output_given;
     const char *format; /* NULL: by the suffix of output, else default_format */
     const char *default_format;
+    const char *row_option; /* one that sorts or limits rows; NULL: none was given */
     bool demangle_given;
     const char *save, *replay;
     const char *listen, *users, *host; /* of serve; NULL: not given */
@@ -58,7 +59,9 @@ enum option_set {
     OPTIONS_PRINT = 2,
     OPTIONS_DUMP = 4,
     OPTIONS_FILES = 8,
-    OPTIONS_SERVE = 16
+    OPTIONS_SERVE = 16,
+    OPTIONS_DIFF = 32,
+    OPTIONS_ROWS = 64 /* sorts or limits rows: nothing for formats without */
 };
 
 /* Fills opt, to be released in any case; false after a message about what is wrong with the command
@@ -66,6 +69,12 @@ enum option_set {
 bool options_parse(struct options *opt, int argc, char **argv, unsigned sets);
 
 void options_release(struct options *opt);
+
+/* False after a message where an option that sorts or limits rows is given for a format without. */
+bool options_fit_format(const struct options *opt, const char *format);
+
+/* "text, tsv or json": the formats, or with diff those that show differences. */
+void options_formats(bool diff, char *text, size_t bytes);
 
 int sample_main(int argc, char **argv);
 int record_main(int argc, char **argv);

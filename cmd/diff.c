@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <string.h>
 
 #include "cmd/cmd.h"
 
@@ -12,11 +11,10 @@ struct sides {
 static int write_sides(void *data, FILE *out)
 {
     const struct sides *s = data;
-    bool folded = !strcmp(output_format(s->opt), "folded");
     struct profile before, after;
     report_view_init(&before, s->before, &s->opt->report);
     report_view_init(&after, s->after, &s->opt->report);
-    int rc = (folded ? report_diff_folded : report_diff)(&before, &after, &s->opt->report, out);
+    int rc = report_find_diff(output_format(s->opt))(&before, &after, &s->opt->report, out);
     int saved = errno;
     report_view_release(&before);
     report_view_release(&after);
@@ -44,15 +42,19 @@ static int diff_with(struct options *opt, int argc, char **argv)
 {
     struct error err;
     int code;
-    if (!options_parse(opt, argc, argv, OPTIONS_PRINT | OPTIONS_FILES))
+    char formats[200];
+    if (!options_parse(opt, argc, argv, OPTIONS_DIFF | OPTIONS_FILES))
         return EXIT_USAGE;
     if (help_asked(opt, help_diff, &code))
         return code;
     const char *format = output_format(opt);
+    options_formats(true, formats, sizeof(formats));
     if (opt->n_files != 2)
         say("want two saved profiles: oxprof diff BEFORE AFTER");
-    else if (strcmp(format, "text") != 0 && strcmp(format, "folded") != 0)
-        say("-f %s does not show differences: want text or folded", format);
+    else if (!report_find_diff(format))
+        say("-f %s does not show differences: want %s", format, formats);
+    else if (!options_fit_format(opt, format))
+        ;
     else if (output_check(opt, &err) == 0)
         return diff(opt);
     else {

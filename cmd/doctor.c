@@ -169,8 +169,10 @@ static int examine(struct session *s, const struct options *opt, const struct lo
 {
     try_out(s, l);
     const struct profile *p = session_profile(s);
-    printf("# oxprof %s doctor: %s, %" PRIu64 " threads, a second at %g Hz\n", OX_VERSION,
-           intern_get(p->strings, p->title), p->threads_seen,
+    char title[1024];
+    escape_text(title, sizeof(title), intern_get(p->strings, p->title), NULL);
+    printf("# oxprof %s doctor: %s, %" PRIu64 " thread%s, a second at %g Hz\n", OX_VERSION, title,
+           p->threads_seen, p->threads_seen == 1 ? "" : "s",
            (double)OX_NS_PER_S / (double)opt->session.interval_ns);
     line("attach", "yes", "its threads can be watched");
     tell_stops(s, opt);

@@ -40,7 +40,7 @@ struct replay {
     struct namer *namer;
     struct profile *profile; /* a frame's space is its module's id, or no_module */
     struct stack stack;
-    uint32_t frames[UNWIND_FRAMES_MAX]; /* of the stack, root first */
+    uint32_t frames[UNWIND_FRAMES_MAX + SNAPFILE_SHOWN_MAX]; /* of the stack, root first */
 };
 
 static const uint64_t no_module = UINT32_MAX; /* no module's id */
@@ -70,13 +70,50 @@ static uint32_t frame_of(struct replay *r, const struct mappings *maps, const st
     return frame;
 }
 
-static void show_stack(struct replay *r, const struct mappings *maps,
-                       const struct report_options *opt)
+/* A frame that was read from the interpreter when the snapshot was taken. */
+static uint32_t interpreted_frame(struct replay *r, const struct snapfile_shown *f)
 {
-    struct namer_answer a;
+    struct profile *p = r->profile;
+    struct profile_line line = {.function = intern_put(p->strings, f->function),
+                                .file = f->file ? intern_put(p->strings, f->file) : 0,
+                                .line = f->line,
+                                .start_line = f->first_line};
+    uint64_t space = no_module + 1 + line.function;
+    uint64_t place = (uint64_t)line.file << 32 | f->line;
+    size_t known = p->n_frames;
+    uint32_t frame = profile_frame(p, space, place);
+    if (p->n_frames != known)
+        profile_name(p, frame, KIND_PYTHON, 0, &line, 1);
+    return frame;
+}
+
+static size_t native_frames(struct replay *r, const struct mappings *maps)
+{
     size_t n = r->stack.n;
     for (size_t i = 0; i < n; i++)
         r->frames[n - 1 - i] = frame_of(r, maps, &r->stack.frames[i]);
+    return n;
+}
+
+static size_t shown_frames(struct replay *r, const struct mappings *maps,
+                           const struct snapfile_item *item)
+{
+    size_t n = 0;
+    for (size_t i = item->n_shown; i-- > 0;) {
+        const struct snapfile_shown *f = &item->shown[i];
+        if (f->native == SNAPFILE_NOT_NATIVE)
+            r->frames[n++] = interpreted_frame(r, f);
+        else if (f->native < r->stack.n)
+            r->frames[n++] = frame_of(r, maps, &r->stack.frames[f->native]);
+    }
+    return n;
+}
+
+static void show_stack(struct replay *r, const struct mappings *maps,
+                       const struct snapfile_item *item, const struct report_options *opt)
+{
+    struct namer_answer a;
+    size_t n = item->shown ? shown_frames(r, maps, item) : native_frames(r, maps);
     while (namer_next(r->namer, &a, NULL, NULL)) {
         uint32_t frame = (uint32_t)a.tag;
         naming_apply(r->profile, frame, r->named[r->profile->frames[frame].space], &a);
@@ -97,7 +134,7 @@ static void show_thread(struct replay *r, const struct snapfile_item *item,
     puts("#");
     dump_thread(item->snap.tid, item->name ? item->name : "", item->snap.state == STATE_WAIT,
                 item->snap.syscall);
-    show_stack(r, maps, opt);
+    show_stack(r, maps, item, opt);
     unwinder_free(u);
 }
 

@@ -111,7 +111,8 @@ static const char report_usage[] =
     "Reads saved profiles, adds them up, and prints them in any format; - is standard input.\n"
     "\n"
     "  -o, --output FILE     default: stdout     -f, --format FORMAT  text, tsv, json, folded,\n"
-    "                        pprof, speedscope, firefox, callgrind, perf; or by FILE's suffix\n"
+    "                        flamegraph, pprof, speedscope, callgrind, perf;\n"
+    "                        or by FILE's suffix\n"
     "      --sort self|total|name                -N, --top N          functions per block\n"
     "      --min-percent P   of the block            --threads        each thread apart\n"
     "      --demangle full|simple|none               --full-paths     of files\n"
@@ -125,7 +126,7 @@ static const char diff_usage[] =
     "\n"
     "Which functions gained and lost, in percent of all samples, as far as that is no chance.\n"
     "\n"
-    "  -o, --output FILE     default: stdout     -f, --format text|folded\n"
+    "  -o, --output FILE     default: stdout     -f, --format text|folded|flamegraph\n"
     "      --sort self|total|name                -N, --top N          functions per block\n"
     "      --min-percent P   of difference           --full-paths     of files\n"
     "      --focus RE        stacks that match       --ignore RE      stacks that don't\n"
@@ -157,9 +158,23 @@ void help_dump(FILE *out)
     fputs(dump_usage, out);
 }
 
+/* Of what this build could have; perf_event is none of any build yet. */
 void version_print(void)
 {
-    printf("oxprof %s\n-perf +python -debuginfod\n", OX_VERSION);
+    static const struct {
+        const char *name;
+        bool there;
+    } features[] = {{"perf", false},
+                    {"python", true},
+                    {"serve", OX_SERVE},
+                    {"top", OX_TOP},
+                    {"debuginfod", OX_DEBUGINFOD},
+                    {"lzma", OX_LZMA},
+                    {"zstd", OX_ZSTD}};
+    printf("oxprof %s\n", OX_VERSION);
+    for (size_t i = 0; i < sizeof(features) / sizeof(*features); i++)
+        printf("%s%c%s", i ? " " : "", features[i].there ? '+' : '-', features[i].name);
+    putchar('\n');
 }
 
 bool help_asked(const struct options *opt, void (*help)(FILE *out), int *ret_code)

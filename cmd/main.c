@@ -15,10 +15,10 @@ static const struct command {
 } commands[] = {
     {"diff", diff_main},   {"doctor", doctor_main}, {"dump", dump_main},
     {"help", help_main},   {"record", record_main}, {"report", report_main},
-#ifdef OX_SERVE
+#if OX_SERVE
     {"serve", serve_main},
 #endif
-#ifdef OX_TOP
+#if OX_TOP
     {"top", top_main},
 #endif
 };

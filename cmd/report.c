@@ -57,6 +57,8 @@ static int report_with(struct options *opt, int argc, char **argv)
             output_format(opt), output_format(opt));
         return EXIT_USAGE;
     }
+    if (!options_fit_format(opt, output_format(opt)))
+        return EXIT_USAGE;
     if (output_check(opt, &err) < 0) {
         say("%s", err.text);
         return EXIT_FAILED;

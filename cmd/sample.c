@@ -193,28 +193,33 @@ static void follow_calls(struct run *r)
     calls_digest(r->calls, named);
 }
 
-/* As comments: whoever adds up the report's columns does not see them. */
+/* As comments: whoever adds up the report's columns does not see them. Other formats have no
+ * comments, and what goes into a file is the report alone. */
 static void print_calls(struct run *r, const struct profile *p)
 {
     size_t n;
     struct calls_dropped dropped;
     if (!r->calls)
         return;
+    bool with_text = !r->opt.output && !strcmp(output_format(&r->opt), "text");
+    FILE *out = with_text ? stdout : stderr;
     calls_digest_all(r->calls);
     struct call_row *rows = calls_table(r->calls, &n, &dropped);
-    puts("#\n# calls (those shorter than the interval are mostly not seen)\n"
-         "#  CALLS     MEAN S  LONGEST S  RUNNING  FUNCTION");
+    fputs("#\n# calls (those shorter than the interval are mostly not seen)\n"
+          "#  CALLS     MEAN S  LONGEST S  RUNNING  FUNCTION\n",
+          out);
     for (size_t i = 0; i < n; i++) {
         char name[1024];
         escape_text(name, sizeof(name), intern_get(p->strings, rows[i].function), NULL);
-        printf("# %6" PRIu64 " %10.4f %10.4f %8" PRIu64 "  %s\n", rows[i].calls,
-               rows[i].whole ? rows[i].sum_ns / (double)rows[i].whole / 1e9 : 0,
-               rows[i].longest_ns / 1e9, rows[i].running, name);
+        fprintf(out, "# %6" PRIu64 " %10.4f %10.4f %8" PRIu64 "  %s\n", rows[i].calls,
+                rows[i].whole ? rows[i].sum_ns / (double)rows[i].whole / 1e9 : 0,
+                rows[i].longest_ns / 1e9, rows[i].running, name);
     }
     if (calls_dropped_any(&dropped))
-        printf("# not counted: stretches that came too fast %" PRIu64
-               ", with functions past the most %" PRIu64 ", with calls too deep %" PRIu64 "\n",
-               dropped.stretches, dropped.functions, dropped.nested);
+        fprintf(out,
+                "# not counted: stretches that came too fast %" PRIu64
+                ", with functions past the most %" PRIu64 ", with calls too deep %" PRIu64 "\n",
+                dropped.stretches, dropped.functions, dropped.nested);
     free(rows);
 }
 

@@ -144,6 +144,10 @@ int top_main(int argc, char **argv)
     } else if (opt.command) {
         say("top is for processes that run already: its screen would mix with the command's");
         code = EXIT_USAGE;
+    } else if (!opt.output && (opt.format || opt.row_option || opt.report.threads)) {
+        say("the view has its own keys; options for a report need -o FILE, where it is written "
+            "at the end");
+        code = EXIT_USAGE;
     } else {
         code = guard(&opt);
     }

@@ -101,7 +101,7 @@ int asleep_capture(struct watch *w, uint8_t *buf, struct snapshot *ret)
     ret->regs.value[DWREG_RSP] = where.sp;
     ret->regs.value[DWREG_RIP] = where.pc;
     asleep_copy_stack(w, where.sp, buf, ret);
-    plan_copy(&w->plan, w->process, buf + SNAPSHOT_STACK_MAX_BYTES, ret);
+    plan_copy(w->plan, w->process, buf + SNAPSHOT_STACK_MAX_BYTES, ret);
     rc = thread_run(w->threads, w->process, w->thread, &after);
     if (rc < 0)
         return rc;

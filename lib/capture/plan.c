@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { PAGE_BYTES = 4096 };
+enum { PAGE_BYTES = 4096, REGIONS_KNOWN = 8, REFS_KNOWN = 32 };
 
 struct copier {
     const struct copy_plan *plan;
@@ -11,33 +11,43 @@ struct copier {
     struct snapshot *snap;
     uint8_t *buf;
     size_t used;
-    uint64_t start, end; /* of the memory that was last asked for, and may be read */
+    struct region {
+        uint64_t start, end;
+    } regions[REGIONS_KNOWN]; /* that were asked for, and may be read */
+    size_t n_regions;
+    uint64_t refs[REFS_KNOWN]; /* that were followed last: a recursion's are all one */
+    size_t n_refs;
 };
 
-/* Asked anew in each stop: see asleep_copy_stack(). */
-static bool may_read(struct copier *c, uint64_t addr)
+bool plan_may_read(const struct memory_region *region, uint64_t file_dev, uint64_t file_ino)
+{
+    bool of_file = region->ino == file_ino && region->dev == file_dev && !region->shared;
+    return region->readable && (!region->ino || of_file);
+}
+
+/* Asked anew in each stop: see asleep_copy_stack(). NULL: must not be read. */
+static const struct region *region_of(struct copier *c, uint64_t addr)
 {
     struct memory_region region;
-    if (addr >= c->start && addr < c->end)
-        return true;
-    if (process_query_region(c->process, addr, &region) < 0 || !region.readable)
-        return false;
-    bool of_file = region.ino && region.ino == c->plan->file_ino &&
-                   region.dev == c->plan->file_dev && !region.shared;
-    if (region.ino && !of_file)
-        return false;
-    c->start = region.start;
-    c->end = region.end;
-    return true;
+    for (size_t i = 0; i < REGIONS_KNOWN; i++)
+        if (addr >= c->regions[i].start && addr < c->regions[i].end)
+            return &c->regions[i];
+    if (process_query_region(c->process, addr, &region) < 0 ||
+        !plan_may_read(&region, c->plan->file_dev, c->plan->file_ino))
+        return NULL;
+    struct region *known = &c->regions[c->n_regions++ % REGIONS_KNOWN];
+    *known = (struct region){.start = region.start, .end = region.end};
+    return known;
 }
 
 static bool copy_range(struct copier *c, uint64_t addr, uint64_t end)
 {
     struct snapshot *s = c->snap;
-    if (!may_read(c, addr))
+    const struct region *region = region_of(c, addr);
+    if (!region)
         return false;
-    if (end > c->end)
-        end = c->end;
+    if (end > region->end)
+        end = region->end;
     size_t bytes = end - addr;
     if (s->n_pieces == SNAPSHOT_PIECES_MAX || bytes > SNAPSHOT_PIECES_BYTES - c->used) {
         s->pieces_cut = true;
@@ -58,9 +68,9 @@ static bool copy_pages(struct copier *c, uint64_t addr, size_t bytes)
 {
     uint64_t first = addr & ~(uint64_t)(PAGE_BYTES - 1);
     uint64_t end = (addr + bytes + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1);
-    if (addr > UINT64_MAX - PAGE_BYTES - bytes || !may_read(c, addr))
-        return false;
-    return copy_range(c, first < c->start ? c->start : first, end);
+    const struct region *region =
+        addr > UINT64_MAX - PAGE_BYTES - bytes ? NULL : region_of(c, addr);
+    return region && copy_range(c, first < region->start ? region->start : first, end);
 }
 
 static bool find_or_copy(struct copier *c, void *dst, size_t bytes, uint64_t addr)
@@ -69,7 +79,33 @@ static bool find_or_copy(struct copier *c, void *dst, size_t bytes, uint64_t add
            (copy_pages(c, addr, bytes) && plan_find(c->snap, dst, bytes, addr));
 }
 
-static void copy_chain(struct copier *c, const struct copy_chain *chain)
+static bool followed_before(struct copier *c, uint64_t ref)
+{
+    for (size_t i = 0; i < REFS_KNOWN; i++)
+        if (c->refs[i] == ref)
+            return true;
+    c->refs[c->n_refs++ % REFS_KNOWN] = ref;
+    return false;
+}
+
+static void copy_refs(struct copier *c, const uint8_t *record)
+{
+    const struct copy_refs *refs = c->plan->refs;
+    uint8_t object[COPY_OBJECT_MAX_BYTES], part[COPY_OBJECT_MAX_BYTES];
+    uint64_t addr, part_addr;
+    memcpy(&addr, record + refs->ref_off, sizeof(addr));
+    addr &= ~UINT64_C(7);
+    if (!addr || followed_before(c, addr) || !find_or_copy(c, object, refs->object_bytes, addr))
+        return;
+    for (size_t i = 0; i < COPY_PARTS_MAX; i++) {
+        memcpy(&part_addr, object + refs->part_offs[i], sizeof(part_addr));
+        if (part_addr && !followed_before(c, part_addr))
+            find_or_copy(c, part, refs->part_bytes, part_addr);
+    }
+}
+
+/* follow: all records are there, what they refer to is copied. */
+static void copy_chain(struct copier *c, const struct copy_chain *chain, bool follow)
 {
     uint8_t record[COPY_RECORD_MAX_BYTES];
     uint64_t at;
@@ -77,9 +113,13 @@ static void copy_chain(struct copier *c, const struct copy_chain *chain)
         return;
     if (chain->hop != COPY_NO_HOP && at && !find_or_copy(c, &at, sizeof(at), at + chain->hop))
         return;
-    for (size_t i = 0; at && i < COPY_RECORDS_MAX; i++) {
-        if (!find_or_copy(c, record, chain->record_bytes, at))
+    for (size_t i = 0; at; i++) {
+        if (i == COPY_RECORDS_MAX)
+            c->snap->pieces_cut = true;
+        if (i == COPY_RECORDS_MAX || !find_or_copy(c, record, chain->record_bytes, at))
             return;
+        if (follow)
+            copy_refs(c, record);
         memcpy(&at, record + chain->next_off, sizeof(at));
     }
 }
@@ -90,10 +130,16 @@ void plan_copy(const struct copy_plan *plan, const struct process *p, uint8_t *b
     struct copier c = {.plan = plan, .process = p, .snap = snap, .buf = buf};
     snap->n_pieces = 0;
     snap->pieces_cut = false;
+    snap->refs_copied = plan && plan->refs && plan->refs->wanted;
+    if (!plan)
+        return;
     for (size_t i = 0; i < plan->n_ranges; i++)
         copy_range(&c, plan->ranges[i].addr, plan->ranges[i].addr + plan->ranges[i].bytes);
     for (size_t i = 0; i < plan->n_chains; i++)
-        copy_chain(&c, &plan->chains[i]);
+        copy_chain(&c, &plan->chains[i], false);
+    for (size_t i = 0; snap->refs_copied && i < plan->n_chains; i++)
+        if (plan->chains[i].has_refs)
+            copy_chain(&c, &plan->chains[i], true);
 }
 
 static bool holds(uint64_t start, size_t held, size_t bytes, uint64_t addr)

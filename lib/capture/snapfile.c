@@ -10,7 +10,7 @@
 
 static const char magic[8] = "OXSNAP\0\1";
 
-enum { KIND_MODULE = 1, KIND_MAPPINGS, KIND_SNAPSHOT, KIND_END };
+enum { KIND_MODULE = 1, KIND_MAPPINGS, KIND_SNAPSHOT, KIND_END, KIND_SHOWN };
 
 enum {
     REGS_N = sizeof((struct regs){0}.value) / sizeof(uint64_t),
@@ -26,6 +26,15 @@ enum {
 
 static const uint32_t none = UINT32_MAX;
 
+void snapfile_free_shown(struct snapfile_shown *shown, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(shown[i].function);
+        free(shown[i].file);
+    }
+    free(shown);
+}
+
 void snapfile_release(struct snapfile *s)
 {
     if (!s)
@@ -35,6 +44,7 @@ void snapfile_release(struct snapfile *s)
     for (size_t i = 0; i < s->n_items; i++) {
         free(s->items[i].name);
         free(s->items[i].stack);
+        snapfile_free_shown(s->items[i].shown, s->items[i].n_shown);
     }
     free(s->processes);
     free(s->items);
@@ -240,6 +250,19 @@ static void put_item(struct payload *p, const struct snapfile_item *item)
     put_string(p, s->stack, s->stack_bytes);
 }
 
+static void put_shown(struct payload *p, const struct snapfile_item *item)
+{
+    put_u32(p, (uint32_t)item->n_shown);
+    for (size_t i = 0; i < item->n_shown; i++) {
+        const struct snapfile_shown *f = &item->shown[i];
+        put_u32(p, f->native);
+        put_text(p, f->function);
+        put_text(p, f->file);
+        put_u32(p, f->first_line);
+        put_u32(p, f->line);
+    }
+}
+
 static bool records_write(FILE *to, const struct snapfile *s, struct payload *p)
 {
     bool ok = fwrite(magic, sizeof(magic), 1, to) == 1;
@@ -254,6 +277,10 @@ static bool records_write(FILE *to, const struct snapfile *s, struct payload *p)
     for (size_t i = 0; ok && i < s->n_items; i++) {
         put_item(p, &s->items[i]);
         ok = record_write(to, KIND_SNAPSHOT, p);
+        if (ok && s->items[i].shown) {
+            put_shown(p, &s->items[i]);
+            ok = record_write(to, KIND_SHOWN, p);
+        }
     }
     return ok && record_write(to, KIND_END, p) && fflush(to) == 0;
 }
@@ -441,6 +468,25 @@ static const char *take_item(struct source *s, struct snapfile *file)
     return s->bad ? "a damaged snapshot" : NULL;
 }
 
+static const char *take_shown(struct source *s, struct snapfile *file)
+{
+    struct snapfile_item *item = file->n_items ? &file->items[file->n_items - 1] : NULL;
+    uint32_t n = take_u32_below(s, SNAPFILE_SHOWN_MAX + 1);
+    if (s->bad || !item || item->shown)
+        return "a damaged list of functions";
+    item->shown = mem_alloc((n + 1) * sizeof(*item->shown));
+    for (uint32_t i = 0; i < n && !s->bad; i++) {
+        struct snapfile_shown *f = &item->shown[item->n_shown++];
+        f->native = take_u32(s);
+        f->function = take_text(s);
+        f->file = take_text(s);
+        f->first_line = take_u32_below(s, INT32_MAX);
+        f->line = take_u32_below(s, INT32_MAX);
+        s->bad |= f->native == SNAPFILE_NOT_NATIVE && !f->function;
+    }
+    return s->bad ? "a damaged list of functions" : NULL;
+}
+
 static const char *take_record(uint32_t kind, struct source *s, struct snapfile *file)
 {
     const char *trouble = "a record of an unknown kind";
@@ -450,6 +496,8 @@ static const char *take_record(uint32_t kind, struct source *s, struct snapfile 
         trouble = take_process(s, file);
     else if (kind == KIND_SNAPSHOT)
         trouble = take_item(s, file);
+    else if (kind == KIND_SHOWN)
+        trouble = take_shown(s, file);
     else if (kind == KIND_END)
         trouble = NULL;
     return !trouble && s->at != s->end ? "a record longer than its contents" : trouble;

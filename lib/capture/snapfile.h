@@ -23,7 +23,19 @@
  *   kind 3, snapshot  u32 pid, tid, state, source; u64 syscall; u32 known registers; u64 x 17
  *                     registers; u64 stack_addr; u32 cut; string thread name; string stack
  *   kind 4, end       nothing; nothing follows
+ *   kind 5, shown     of the snapshot before it, where the session did not show the native stack as
+ *                     it is: u32 n; n times, innermost first: u32 frame of the native stack, from
+ *                     its innermost (0xffffffff: another, which follows); string function, file;
+ *                     u32 first line of the function, line
  */
+
+struct snapfile_shown {
+    uint32_t native;       /* SNAPFILE_NOT_NATIVE: what follows */
+    char *function, *file; /* owned; NULL: none */
+    uint32_t first_line, line;
+};
+#define SNAPFILE_NOT_NATIVE UINT32_MAX
+enum { SNAPFILE_SHOWN_MAX = 4096 };
 
 struct snapfile_process {
     pid_t pid;
@@ -31,9 +43,11 @@ struct snapfile_process {
 };
 
 struct snapfile_item {
-    struct snapshot snap; /* its stack: borrowed from stack, below */
-    char *name;           /* of the thread; owned; may be NULL */
-    uint8_t *stack;       /* owned; may be NULL */
+    struct snapshot snap;         /* its stack: borrowed from stack, below */
+    char *name;                   /* of the thread; owned; may be NULL */
+    uint8_t *stack;               /* owned; may be NULL */
+    struct snapfile_shown *shown; /* owned; NULL: the native stack */
+    size_t n_shown;
 };
 
 struct snapfile {
@@ -45,6 +59,7 @@ struct snapfile {
 };
 
 void snapfile_release(struct snapfile *s);
+void snapfile_free_shown(struct snapfile_shown *shown, size_t n);
 
 /* The mappings of pid, or NULL. */
 const struct mappings *snapfile_maps(const struct snapfile *s, pid_t pid);

@@ -307,7 +307,7 @@ static void take(struct stopper *s, struct stop *stop, bool ours)
     take_registers(&r, &snap->regs);
     snap->syscall_arg = r.rdi;
     asleep_copy_stack(w, r.rsp, stop->buf, snap);
-    plan_copy(&w->plan, w->process, stop->buf + SNAPSHOT_STACK_MAX_BYTES, snap);
+    plan_copy(w->plan, w->process, stop->buf + SNAPSHOT_STACK_MAX_BYTES, snap);
     stop->result = STOP_TAKEN;
 }
 

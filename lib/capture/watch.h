@@ -18,7 +18,7 @@ struct open_time {
 
 enum { WATCH_COPY_FIRST_BYTES = 16 << 10 };
 
-/* What the sampler has learnt of a thread. Plain data; whoever allocated it frees it. */
+/* What the sampler has learnt of a thread. */
 struct watch {
     struct process *process; /* borrowed */
     struct threads *threads; /* borrowed; of the process */
@@ -41,9 +41,11 @@ struct watch {
     size_t copy_bytes;      /* how much of a stack to copy */
     uint64_t signal_sp_at;  /* where the kernel left the RSP of the code that a handler with a stack
                                of its own interrupted; the same each time. 0 not known */
-    struct copy_plan plan;  /* what else, in the same moment */
+    struct copy_plan *plan; /* owned; what else, in the same moment; NULL: nothing */
+    bool plan_stale;        /* made of something that is no longer there */
+    uint32_t plan_list;     /* which list of its owner's it was made from */
     uint32_t plan_misses;   /* how often in a row there was nothing to plan */
-    char python_name[64];   /* what Python's threading calls it; "" nothing */
+    char *python_name;      /* owned; what Python's threading calls it; NULL: nothing */
     pid_t ns_tid;           /* its number as it sees itself; 0 not asked for yet */
     uint64_t cpu;           /* where it ran when it was last interrupted */
     uint64_t run_released;  /* see stopper_release_run(); 0 not known */
@@ -60,5 +62,7 @@ struct watch {
     struct open_time open;
     bool stopping; /* interrupted, and its stop has not come yet */
 };
+
+void watch_free(struct watch *w);
 
 #endif

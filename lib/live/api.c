@@ -11,8 +11,12 @@
 #include "live/json.h"
 #include "report/table.h"
 
-static const char *const state_names[PROFILE_STATES] = {
-    [PROFILE_CPU] = "cpu", [PROFILE_WAIT] = "wait"};
+const char *api_state_name(enum profile_state state)
+{
+    static const char *const names[PROFILE_STATES] = {
+        [PROFILE_CPU] = "cpu", [PROFILE_WAIT] = "wait"};
+    return names[state];
+}
 
 static const struct {
     const char *name, *suffix, *type;
@@ -215,7 +219,7 @@ static void write_block(struct tabulation *t, const struct api_query *q, enum pr
     struct report_table table;
     size_t matched = 0;
     tabulation_table(t, state, q->thread, &table);
-    fprintf(out, "\"%s\":{\"samples\":%" PRIu64 ",\"functions\":[", state_names[state],
+    fprintf(out, "\"%s\":{\"samples\":%" PRIu64 ",\"functions\":[", api_state_name(state),
             table.samples);
     for (size_t i = 0; i < table.n; i++) {
         if (!matches(t->p, q->filter, &table.rows[i]))
@@ -254,7 +258,7 @@ void api_functions(const struct mirror *m, const struct api_query *q, FILE *out)
             write_block(&t, q, (enum profile_state)state, out);
         else
             fprintf(out, "\"%s\":{\"samples\":0,\"functions\":[],\"matched\":0,\"of\":0}",
-                    state_names[state]);
+                    api_state_name(state));
         fputs(state + 1 < PROFILE_STATES ? "," : "}\n", out);
     }
     tabulation_release(&t);

@@ -38,6 +38,9 @@ void api_timeline(const struct mirror *m, const struct api_query *q, FILE *out);
 void api_calls(const struct mirror *m, FILE *out);
 void api_metrics(const struct mirror *m, FILE *out);
 
+/* "cpu", "wait": in answers and questions. */
+const char *api_state_name(enum profile_state state);
+
 /* For the flame graph. */
 void api_stacks(const struct mirror *m, const struct api_query *q, FILE *out);
 

@@ -137,7 +137,6 @@ static void head(FILE *out, const char *name, const char *type, const char *help
 
 static void write_samples(const struct mirror *m, FILE *out)
 {
-    static const char *const states[PROFILE_STATES] = {"cpu", "wait"};
     struct map pids = {0}; /* (pid, state) -> hits */
     size_t pos = 0;
     for (size_t i = 0; i < m->p->n_threads; i++)
@@ -150,7 +149,7 @@ static void write_samples(const struct mirror *m, FILE *out)
     head(out, "oxprof_samples_total", "counter", "Samples taken, by process and state.");
     for (const struct map_entry *e; (e = map_next(&pids, &pos));)
         fprintf(out, "oxprof_samples_total{pid=\"%" PRIu64 "\",state=\"%s\"} %" PRIu64 "\n", e->a,
-                states[e->b], e->value);
+                api_state_name((enum profile_state)e->b), e->value);
     map_release(&pids);
 }
 

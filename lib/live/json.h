@@ -4,8 +4,7 @@
 
 #include <stdio.h>
 
-/* A JSON string, in its quotes: escape_text()'s output, with what could end a script or a string
- * (" \ < > & U+2028 U+2029) as \u escapes. */
+/* json_text() of escape_text()'s output: what would do harm is seen, as in reports. */
 void live_json_text(FILE *out, const char *text);
 
 /* A JSON number; 0 for what is none. */

@@ -69,7 +69,8 @@ static bool read_word(const struct request *r, const char *name, const char *con
 bool request_query(struct request *r, struct error *err)
 {
     static const char *const sorts[] = {"self", "total", "name", NULL};
-    static const char *const states[] = {"cpu", "wait", NULL, NULL};
+    const char *const states[] = {api_state_name(PROFILE_CPU), api_state_name(PROFILE_WAIT), NULL,
+                                  NULL};
     static const char *const groups[] = {"function", "thread", NULL, NULL};
     uint64_t max = API_RECORDS_DEFAULT, thread = UINT32_MAX;
     unsigned sort = 0, state = 0, group = 0;

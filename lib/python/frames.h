@@ -32,10 +32,10 @@ struct python_stack {
 };
 
 /*
- * Walks the frames of a thread state. Always fills *ret_stack; what does not look like a frame ends
- * the walk and is left out.
+ * Walks the frames of a thread state, as they were in that moment. Always fills *ret_stack; what
+ * does not look like a frame ends the walk and is left out.
  */
-void python_walk(const struct python_memory *m, const struct python_runtime *r, uint64_t thread,
+void python_walk(const struct python_moment *at, const struct python_runtime *r, uint64_t thread,
                  struct python_codes *codes, struct python_stack *ret_stack);
 
 #endif

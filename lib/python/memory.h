@@ -2,6 +2,7 @@
 #ifndef PYTHON_MEMORY_H
 #define PYTHON_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +14,18 @@
 struct python_memory {
     int (*read)(void *arg, void *dst, size_t bytes, uint64_t addr);
     void *arg;
+};
+
+/*
+ * A thread's frames are believed only as of one moment. What a frame refers to (code objects, their
+ * names) lives as long as the frame does, so it may be read later, as far as it can be told that it
+ * is still the same: `codes_copied` says that it need not be.
+ */
+struct python_moment {
+    struct python_memory then; /* what was copied in that moment, and nothing else */
+    struct python_memory now;  /* the process as it has run on since */
+    bool codes_copied;         /* code objects and their names too: no later ones are believed */
+    bool whole;                /* no limit has left anything out: what is not there was not */
 };
 
 /* 0 or -EFAULT; also for addresses that no program of x86-64 can have. */

@@ -48,13 +48,17 @@ static void put_without_python(struct merge *m, size_t i)
     put_native(m, i);
 }
 
-/* Where the next call of the evaluator lies; 0 not known. */
-static uint64_t group_addr(const struct merge *m)
+uint64_t python_group_addr(const struct python_frame *frames, size_t n, size_t from)
 {
-    for (size_t i = m->next; i < m->n_python; i++)
-        if (m->python[i].last)
-            return m->python[i].c_addr;
+    for (size_t i = from; i < n; i++)
+        if (frames[i].last)
+            return frames[i].c_addr;
     return 0;
+}
+
+static uint64_t next_addr(const struct merge *m)
+{
+    return python_group_addr(m->python, m->n_python, m->next);
 }
 
 static uint64_t end_of(const struct merge *m, size_t i)
@@ -70,11 +74,11 @@ static void merge_by_address(struct merge *m)
     for (size_t i = 0; i < m->n_native; i++) {
         uint64_t addr;
         bool runs_python = false;
-        while ((addr = group_addr(m)) != 0 && addr < m->native[i].sp) {
+        while ((addr = next_addr(m)) != 0 && addr < m->native[i].sp) {
             m->out->mismatch = true; /* the C frame that ran it is missing */
             put_group(m);
         }
-        while ((addr = group_addr(m)) != 0 && addr < end_of(m, i)) {
+        while ((addr = next_addr(m)) != 0 && addr < end_of(m, i)) {
             put_group(m);
             runs_python = true;
             if (i + 1 == m->n_native)
@@ -85,14 +89,14 @@ static void merge_by_address(struct merge *m)
     }
 }
 
-static void merge_by_count(struct merge *m, bool complete)
+static void merge_by_count(struct merge *m, bool native_complete, bool python_complete)
 {
     size_t evaluators = 0, skip = 0, late = 0;
     for (size_t i = 0; i < m->n_native; i++)
         evaluators += m->native[i].role == NATIVE_EVALUATOR;
     if (evaluators > m->n_python)
-        skip = evaluators - m->n_python;
-    else if (complete)
+        skip = python_complete ? evaluators - m->n_python : 0;
+    else if (native_complete && python_complete)
         late = m->n_python - evaluators;
     while (late--) {
         m->out->mismatch = true;
@@ -100,7 +104,7 @@ static void merge_by_count(struct merge *m, bool complete)
     }
     for (size_t i = 0; i < m->n_native; i++) {
         bool evaluator = m->native[i].role == NATIVE_EVALUATOR;
-        if (evaluator && !skip)
+        if (evaluator && !skip && m->next < m->n_python)
             put_group(m);
         else
             put_without_python(m, i);
@@ -108,19 +112,20 @@ static void merge_by_count(struct merge *m, bool complete)
     }
 }
 
-void python_merge(const struct native_frame *native, size_t n_native, bool complete,
-                  const struct python_frame *python, size_t n_python, struct merged_stack *ret)
+void python_merge(const struct native_frame *native, size_t n_native, bool native_complete,
+                  const struct python_frame *python, size_t n_python, bool python_complete,
+                  struct merged_stack *ret)
 {
     struct merge m = {
         .native = native, .n_native = n_native, .python = python, .n_python = n_python, .out = ret};
     ret->n = 0;
     ret->mismatch = false;
-    if (group_addr(&m))
+    if (next_addr(&m))
         merge_by_address(&m);
     else
-        merge_by_count(&m, complete);
+        merge_by_count(&m, native_complete, python_complete);
     if (m.next < n_python)
-        ret->mismatch |= complete;
+        ret->mismatch |= native_complete;
     while (m.next < n_python)
         put_group(&m);
 }

@@ -33,11 +33,15 @@ struct merged_stack {
 /*
  * native: innermost first. A call of the evaluator is found in the C stack by the address that its
  * last Python frame tells; where none is told (before 3.11), each evaluator's frame stands for one
- * Python frame, counted from the outermost if the native stack is complete. An innermost evaluator
- * without a Python frame has just begun or ended a call, and is not shown. Helpers are left out
- * where nothing but them lies between two calls of the evaluator.
+ * Python frame, counted from the outermost if both stacks are complete, else from the innermost. An
+ * innermost evaluator without a Python frame has just begun or ended a call, and is not shown.
+ * Helpers are left out where nothing but them lies between two calls of the evaluator.
  */
-void python_merge(const struct native_frame *native, size_t n_native, bool complete,
-                  const struct python_frame *python, size_t n_python, struct merged_stack *ret);
+void python_merge(const struct native_frame *native, size_t n_native, bool native_complete,
+                  const struct python_frame *python, size_t n_python, bool python_complete,
+                  struct merged_stack *ret);
+
+/* Where the call of the evaluator lies that runs that frame; 0 not known. */
+uint64_t python_group_addr(const struct python_frame *frames, size_t n, size_t from);
 
 #endif

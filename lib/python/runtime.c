@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "python/attributes.h"
 
 /* An interpreter that points to a thread state that points back to it. */
 static int check(const struct python_memory *m, const struct python_runtime *r)
@@ -34,6 +35,42 @@ static int open_table(const struct python_memory *m, uint64_t addr, unsigned min
     return check(m, ret);
 }
 
+/* Is sys.hexversion, found by this layout, that of this layout? -EAGAIN where there is none yet. */
+static int check_version(const struct python_memory *m, const struct python_runtime *r)
+{
+    const struct python_layout *l = &r->layout;
+    uint64_t interp, modules, sys, dict, object, version;
+    if (python_read_u64(m, r->addr + l->runtime_interpreters, &interp) < 0 ||
+        python_read_u64(m, interp + l->interp_modules, &modules) < 0)
+        return -EBADMSG;
+    if (!modules)
+        return -EAGAIN;
+    if (python_dict_get(m, l, modules, "sys", &sys) < 0 ||
+        python_read_u64(m, sys + l->module_dict, &dict) < 0 ||
+        python_dict_get(m, l, dict, "hexversion", &object) < 0 ||
+        python_int(m, l, object, &version) < 0)
+        return -EBADMSG;
+    return version >> 24 == 3 && (version >> 16 & 0xff) == l->minor ? 0 : -EBADMSG;
+}
+
+/* -EAGAIN: of some it can't be said yet. */
+static int try_tables(const struct python_memory *m, uint64_t addr, struct python_runtime *ret,
+                      unsigned *ret_minor)
+{
+    int result = -EBADMSG;
+    for (unsigned minor = 8; minor <= 12; minor++) {
+        int rc = open_table(m, addr, minor, ret);
+        if (rc == 0)
+            rc = check_version(m, ret);
+        if (rc == 0)
+            *ret_minor = minor;
+        if (rc == 0 || rc == -EFAULT)
+            return rc;
+        result = rc == -EAGAIN ? rc : result;
+    }
+    return result;
+}
+
 int python_runtime_open(const struct python_memory *m, uint64_t addr, unsigned hint,
                         struct python_runtime *ret, unsigned *ret_minor)
 {
@@ -44,19 +81,21 @@ int python_runtime_open(const struct python_memory *m, uint64_t addr, unsigned h
         return check(m, ret);
     if (rc != -ENODATA)
         return rc;
-    if (hint)
-        return open_table(m, addr, hint, ret);
-    for (unsigned minor = 8; minor <= 10 && rc != 0; minor++)
-        rc = open_table(m, addr, *ret_minor = minor, ret);
-    return rc;
+    return hint ? open_table(m, addr, hint, ret) : try_tables(m, addr, ret, ret_minor);
 }
 
 static int add_thread(const struct python_memory *m, const struct python_layout *l, uint64_t addr,
                       uint64_t gil, struct python_thread *ret, uint64_t *ret_next)
 {
-    uint8_t bytes[PYTHON_THREAD_BYTES_MAX];
+    uint8_t bytes[PYTHON_THREAD_BYTES_MAX] = {0};
     uint32_t native = l->thread_native_id;
-    uint32_t last = native != OX_PYTHON_NONE && native > l->thread_id ? native : l->thread_id;
+    uint32_t last = l->thread_id;
+    if (native != OX_PYTHON_NONE && native > last)
+        last = native;
+    if (l->thread_next > last)
+        last = l->thread_next;
+    if (l->thread_interp > last)
+        last = l->thread_interp;
     if (python_read(m, bytes, last + 8, addr) < 0)
         return -EFAULT;
     *ret = (struct python_thread){

@@ -14,8 +14,9 @@ struct python_runtime {
 
 /*
  * Finds the layout of the _PyRuntime at addr. hint: the minor version as the program's file names
- * or Py_Version say, 0 if they don't. Before 3.13 nothing at addr says the version: the tables of
- * 3.8 to 3.10 are tried in turn where there is no hint, and any must lead to a thread state.
+ * or Py_Version say, 0 if they don't. Before 3.13 nothing at addr says the version: where there
+ * is no hint either, the tables are tried in turn, and the one is taken that leads to a
+ * sys.hexversion which is its own.
  * 0; -EAGAIN where the interpreter has no thread state yet, or none any more; -ENOTSUP for a
  * version that is not known (*ret_minor tells which, 0 unknown); -EFAULT, -EBADMSG.
  */

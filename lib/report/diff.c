@@ -61,11 +61,12 @@ static struct diff_row *row_of(struct diff *d, uint32_t label, enum frame_kind k
 
 /* --- text */
 
-static void count_functions(struct diff *d, enum side side, enum profile_state state)
+static void count_functions(struct diff *d, enum side side, struct tabulation *tab,
+                            enum profile_state state)
 {
     const struct profile *p = d->sides[side];
     struct report_table table;
-    report_table_make(p, d->opt, state, UINT32_MAX, &table);
+    tabulation_table(tab, state, UINT32_MAX, &table);
     d->samples[side] = table.samples;
     for (size_t i = 0; i < table.n; i++) {
         const struct report_row *row = &table.rows[i];
@@ -89,39 +90,55 @@ static bool judge(const struct diff *d, struct diff_row *row, double z)
         shares[i] = d->samples[i] ? (double)row->hits[i] / (double)d->samples[i] : 0;
     row->difference = shares[AFTER] - shares[BEFORE];
     row->error = fmax(row->difference - error.low, error.high - row->difference);
-    return error.low > 0 || error.high < 0;
+    return fabs(row->difference) > row->error;
 }
 
-/* Keeps the news; returns how many others have differed, or not even that. */
-static size_t keep_news(struct diff *d)
+/* Functions that are not shown: no news, or less than the options ask for. */
+struct quiet {
+    size_t same, small;
+};
+
+static struct quiet keep_news(struct diff *d)
 {
+    struct quiet quiet = {0};
     size_t tested = 0, kept = 0;
     for (size_t i = 0; i < d->n_rows; i++)
         tested += d->rows[i].hits[BEFORE] || d->rows[i].hits[AFTER];
     double z = interval_z_of(tested);
     for (size_t i = 0; i < d->n_rows; i++) {
         struct diff_row *row = &d->rows[i];
-        if (judge(d, row, z) && 100 * fabs(row->difference) >= d->opt->min_percent)
+        bool news = judge(d, row, z), large = 100 * fabs(row->difference) >= d->opt->min_percent;
+        quiet.small += news && !large;
+        if (news && large)
             d->rows[kept++] = *row;
     }
     d->n_rows = kept;
-    return tested - kept;
+    quiet.same = tested - kept - quiet.small;
+    return quiet;
 }
 
 static int compare_rows(const void *va, const void *vb, void *diff)
 {
     const struct diff *d = diff;
     const struct diff_row *a = va, *b = vb;
-    double by = fabs(b->difference) - fabs(a->difference);
-    if (d->opt->sort != SORT_NAME && by != 0)
+    long long by = llround(1e9 * fabs(b->difference)) - llround(1e9 * fabs(a->difference));
+    if (d->opt->sort != SORT_NAME && by)
         return by > 0 ? 1 : -1;
     int order = strcmp(intern_get(d->texts, a->label), intern_get(d->texts, b->label));
     return order ? order : (int)a->kind - (int)b->kind;
 }
 
+static void put_quiet(const struct diff *d, size_t functions, const char *why)
+{
+    if (functions)
+        fprintf(d->out, "# %zu function%s not shown: %s\n", functions, functions == 1 ? "" : "s",
+                why);
+}
+
 static void put_block(struct diff *d, const char *title)
 {
-    size_t omitted = keep_news(d), top = d->opt->top ? d->opt->top : SIZE_MAX;
+    struct quiet quiet = keep_news(d);
+    size_t top = d->opt->top ? d->opt->top : SIZE_MAX;
     if (d->n_rows)
         qsort_r(d->rows, d->n_rows, sizeof(*d->rows), compare_rows, d);
     fprintf(d->out,
@@ -140,11 +157,10 @@ static void put_block(struct diff *d, const char *title)
     }
     if (d->n_rows > top)
         fprintf(d->out, "# %zu more functions, not shown: -N %zu\n", d->n_rows - top, top);
-    if (!d->n_rows)
+    if (!d->n_rows && !quiet.small)
         fputs("# no difference beyond what chance does\n", d->out);
-    if (omitted)
-        fprintf(d->out, "# %zu function%s not shown: no difference beyond the error\n", omitted,
-                omitted == 1 ? "" : "s");
+    put_quiet(d, quiet.small, "differ by less than --min-percent");
+    put_quiet(d, quiet.same, "no difference beyond the error");
 }
 
 static void put_sides(struct diff *d)
@@ -166,17 +182,22 @@ int report_diff(const struct profile *before, const struct profile *after,
 {
     static const char *const titles[PROFILE_STATES] = {"on CPU", "waiting"};
     bool cpu_only = before->cpu_only && after->cpu_only;
+    struct tabulation tabs[SIDES];
+    tabulation_init(&tabs[BEFORE], before, opt);
+    tabulation_init(&tabs[AFTER], after, opt);
     for (unsigned state = 0; state < PROFILE_STATES; state++) {
         struct diff d;
         diff_init(&d, before, after, opt, out);
         if (!state)
             put_sides(&d);
         for (unsigned side = 0; side < SIDES; side++)
-            count_functions(&d, (enum side)side, (enum profile_state)state);
+            count_functions(&d, (enum side)side, &tabs[side], (enum profile_state)state);
         if (!cpu_only || state == PROFILE_CPU || d.samples[BEFORE] || d.samples[AFTER])
             put_block(&d, titles[state]);
         diff_release(&d);
     }
+    tabulation_release(&tabs[BEFORE]);
+    tabulation_release(&tabs[AFTER]);
     return report_finish(out);
 }
 
@@ -192,17 +213,19 @@ static void count_lines(struct diff *d, enum side side, char *text)
     }
 }
 
-static void count_stacks(struct diff *d, enum side side)
+static int count_stacks(struct diff *d, enum side side)
 {
     char *text = NULL;
     size_t bytes = 0;
     FILE *folded = open_memstream(&text, &bytes);
     if (!folded)
         die("out of memory");
-    report_folded(d->sides[side], d->opt, folded);
+    int rc = report_folded(d->sides[side], d->opt, folded);
     fclose(folded);
-    count_lines(d, side, text);
+    if (rc == 0)
+        count_lines(d, side, text);
     free(text);
+    return rc;
 }
 
 static int compare_labels(const void *va, const void *vb, void *diff)
@@ -216,14 +239,15 @@ int report_diff_folded(const struct profile *before, const struct profile *after
                        const struct report_options *opt, FILE *out)
 {
     struct diff d;
+    int rc = 0;
     diff_init(&d, before, after, opt, out);
-    for (unsigned side = 0; side < SIDES; side++)
-        count_stacks(&d, (enum side)side);
+    for (unsigned side = 0; rc == 0 && side < SIDES; side++)
+        rc = count_stacks(&d, (enum side)side);
     if (d.n_rows)
         qsort_r(d.rows, d.n_rows, sizeof(*d.rows), compare_labels, &d);
-    for (size_t i = 0; i < d.n_rows; i++)
+    for (size_t i = 0; rc == 0 && i < d.n_rows; i++)
         fprintf(out, "%s %" PRIu64 " %" PRIu64 "\n", intern_get(d.texts, d.rows[i].label),
                 d.rows[i].hits[BEFORE], d.rows[i].hits[AFTER]);
     diff_release(&d);
-    return report_finish(out);
+    return rc < 0 ? rc : report_finish(out);
 }

@@ -52,6 +52,7 @@ struct firefox {
     const struct report_options *opt;
     struct tabulation tab;
     struct timeline time;
+    struct map processes;       /* pid -> thread, as stack_processes() */
     struct intern *strings;     /* owned; of the file */
     struct frame_entry *frames; /* owned, as are the arrays below */
     size_t n_frames, frames_cap;
@@ -407,11 +408,8 @@ static void put_samples(struct firefox *f, uint32_t thread)
 
 static const char *process_name(const struct firefox *f, pid_t pid)
 {
-    const char *name = "";
-    for (size_t i = 0; i < f->p->n_threads; i++)
-        if (f->p->threads[i].pid == pid && f->p->threads[i].tid == pid)
-            name = intern_get(f->p->strings, f->p->threads[i].name);
-    return name;
+    const uint64_t *leader = map_find(&f->processes, (uint64_t)pid, 0);
+    return leader ? intern_get(f->p->strings, f->p->threads[*leader].name) : "";
 }
 
 static void put_thread(struct firefox *f, uint32_t thread)
@@ -557,6 +555,7 @@ static void firefox_init(struct firefox *f, const struct profile *p,
     *f = (struct firefox){.json = {.out = out}, .p = p, .opt = opt};
     tabulation_init(&f->tab, p, opt);
     timeline_init(&f->time, p);
+    stack_processes(p, &f->processes);
     f->strings = intern_new(SIZE_MAX);
     f->entry_of = mem_alloc(p->n_frames * sizeof(*f->entry_of));
     f->stack_of = mem_alloc(p->n_nodes * sizeof(*f->stack_of));
@@ -588,6 +587,7 @@ static void firefox_release(struct firefox *f)
     free(f->samples);
     intern_free(f->strings);
     timeline_release(&f->time);
+    map_release(&f->processes);
     tabulation_release(&f->tab);
 }
 

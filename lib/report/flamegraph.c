@@ -36,7 +36,7 @@ void flamegraph_page(const char *head, void (*scripts)(void *user, FILE *out), v
 }
 
 struct embedded {
-    const struct profile *p;
+    const struct profile *p, *before; /* before: NULL where there is one profile only */
     const struct report_options *opt;
 };
 
@@ -44,7 +44,10 @@ static void put_scripts(void *user, FILE *out)
 {
     const struct embedded *e = user;
     fputs("<script type=\"application/json\" id=\"oxprof-data\">", out);
-    flamegraph_data(e->p, e->opt, out);
+    if (e->before)
+        flamegraph_diff_data(e->before, e->p, e->opt, out);
+    else
+        flamegraph_data(e->p, e->opt, out);
     fprintf(out, "</script>\n<script>%s</script>", script);
 }
 
@@ -58,10 +61,20 @@ static char *policy_and_style(void)
                       script_digest, style_digest, style);
 }
 
+static int write_page(struct embedded *e, FILE *out)
+{
+    OX_FREE char *head = policy_and_style();
+    flamegraph_page(head, put_scripts, e, out);
+    return report_finish(out);
+}
+
 int report_flamegraph(const struct profile *p, const struct report_options *opt, FILE *out)
 {
-    struct embedded e = {.p = p, .opt = opt};
-    OX_FREE char *head = policy_and_style();
-    flamegraph_page(head, put_scripts, &e, out);
-    return report_finish(out);
+    return write_page(&(struct embedded){.p = p, .opt = opt}, out);
+}
+
+int report_diff_flamegraph(const struct profile *before, const struct profile *after,
+                           const struct report_options *opt, FILE *out)
+{
+    return write_page(&(struct embedded){.p = after, .before = before, .opt = opt}, out);
 }

@@ -4,9 +4,8 @@
 #include <string.h>
 
 #include "base/lookup.h"
-#include "base/map.h"
 #include "base/mem.h"
-#include "report/table.h"
+#include "report/stack.h"
 
 /*
  * A second trie, over what frames are called, so that stacks which read the same become one line
@@ -42,6 +41,7 @@ struct fold {
     struct fold_node *nodes; /* owned */
     size_t n_nodes, nodes_cap;
     struct lookup by_label; /* a child by its parent and label */
+    struct map processes;   /* pid -> thread, as stack_processes() */
     struct map roots;       /* pid -> the fold node under which its stacks stand */
     struct place *places;   /* owned; by node of the profile */
     struct indices path;
@@ -117,15 +117,15 @@ static void add_roots(struct fold *f)
     const struct profile *p = f->p;
     if (!several_processes(p))
         return;
+    stack_processes(p, &f->processes);
     for (size_t i = 0; i < p->n_threads; i++) {
-        const struct profile_thread *t = &p->threads[i];
-        bool leads = t->pid == t->tid;
-        if (!leads && map_find(&f->roots, (uint64_t)t->pid, 0))
+        pid_t pid = p->threads[i].pid;
+        const uint64_t *leader = map_find(&f->processes, (uint64_t)pid, 0);
+        if (map_find(&f->roots, (uint64_t)pid, 0))
             continue;
-        /* the leader's name is the process's */
-        OX_FREE char *name = report_escaped(p, t->name, NULL);
-        char *text = t->pid ? mem_printf("%s (pid %d)", name, t->pid) : mem_strdup(name);
-        map_put(&f->roots, (uint64_t)t->pid, 0, child_of(f, 0, put_label(f, text)));
+        OX_FREE char *name = report_escaped(p, p->threads[*leader].name, NULL);
+        char *text = pid ? mem_printf("%s (pid %d)", name, pid) : mem_strdup(name);
+        map_put(&f->roots, (uint64_t)pid, 0, child_of(f, 0, put_label(f, text)));
     }
 }
 
@@ -201,6 +201,7 @@ static void fold_release(struct fold *f)
     free(f->path.items);
     lookup_release(&f->by_label);
     free(f->places);
+    map_release(&f->processes);
     map_release(&f->roots);
 }
 

@@ -71,6 +71,35 @@ void head_each(const struct profile *p, head_put *put, void *data)
     }
 }
 
+struct figures {
+    struct json *json;
+    const char *group; /* "cost.", of which the rest of the name is the key; "": those without */
+};
+
+static void put_figure(void *data, const char *name, uint64_t value)
+{
+    const struct figures *f = data;
+    size_t len = strlen(f->group);
+    if (len ? !strncmp(name, f->group, len) : !strchr(name, '.'))
+        json_number_at(f->json, name + len, value);
+}
+
+static void put_group(struct json *j, const struct profile *p, const char *key, const char *group)
+{
+    json_key(j, key);
+    json_open(j, '{');
+    head_each(p, put_figure, &(struct figures){.json = j, .group = group});
+    json_close(j, '}');
+}
+
+void head_put_json(struct json *j, const struct profile *p)
+{
+    head_each(p, put_figure, &(struct figures){.json = j, .group = ""});
+    json_number_at(j, "unattributed", p->unattributed);
+    put_group(j, p, "lost", "lost.");
+    put_group(j, p, "cost", "cost.");
+}
+
 static uint64_t *find(struct profile *p, const char *name, enum merge *ret_merge)
 {
     char loss[64];

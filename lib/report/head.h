@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "profile/profile.h"
+#include "report/json_out.h"
 
 /*
  * The figures of a report's head under names that files keep: "ticks_missed", "lost.thread_gone",
@@ -21,6 +22,9 @@ bool head_add(struct profile *p, const char *name, uint64_t value);
 
 /* "thread_gone": a loss without blanks. */
 void head_loss_name(enum loss loss, char *buf, size_t bytes);
+
+/* As keys of an object that is open: the sums, then "lost" and "cost", objects of the others. */
+void head_put_json(struct json *j, const struct profile *p);
 
 /* Times that a name reads "[other]". */
 uint64_t head_names_folded(const struct profile *p);

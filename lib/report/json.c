@@ -7,27 +7,6 @@
 #include "report/json_out.h"
 #include "report/table.h"
 
-struct figures {
-    struct json *json;
-    const char *group; /* "cost.", of which the rest of the name is the key; "": those without */
-};
-
-static void put_figure(void *data, const char *name, uint64_t value)
-{
-    const struct figures *f = data;
-    size_t len = strlen(f->group);
-    if (len ? !strncmp(name, f->group, len) : !strchr(name, '.'))
-        json_number_at(f->json, name + len, value);
-}
-
-static void put_group(struct json *j, const struct profile *p, const char *key, const char *group)
-{
-    json_key(j, key);
-    json_open(j, '{');
-    head_each(p, put_figure, &(struct figures){.json = j, .group = group});
-    json_close(j, '}');
-}
-
 static void put_string(struct json *j, const struct profile *p, const char *key, uint32_t string)
 {
     const char *text = intern_get(p->strings, string);
@@ -52,10 +31,7 @@ static void put_head(struct json *j, const struct profile *p, const struct repor
     json_number_at(j, "cpu", profile_samples(p, PROFILE_CPU));
     json_number_at(j, "wait", profile_samples(p, PROFILE_WAIT));
     json_close(j, '}');
-    head_each(p, put_figure, &(struct figures){.json = j, .group = ""});
-    json_number_at(j, "unattributed", p->unattributed);
-    put_group(j, p, "lost", "lost.");
-    put_group(j, p, "cost", "cost.");
+    head_put_json(j, p);
 }
 
 static void put_interval(struct json *j, const char *key, uint64_t hits, uint64_t samples)

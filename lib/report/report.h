@@ -97,6 +97,10 @@ int report_firefox(const struct profile *p, const struct report_options *opt, FI
 /* By name: the formats that this build writes. NULL where there is none of this name. */
 typedef int report_writer(const struct profile *p, const struct report_options *opt, FILE *out);
 report_writer *report_find(const char *format);
+/* Their names, as many as there are; then NULL. */
+const char *report_format_name(size_t i);
+/* Whether it has rows: what sorts and limits them does nothing to others. */
+bool report_has_table(const char *format);
 /* The format that a file's suffix stands for; NULL where it tells none. */
 const char *report_format_of(const char *path);
 
@@ -110,6 +114,16 @@ int report_diff(const struct profile *before, const struct profile *after,
 /* Stacks with both counts, as difffolded.pl writes them for flamegraph.pl. */
 int report_diff_folded(const struct profile *before, const struct profile *after,
                        const struct report_options *opt, FILE *out);
+
+/* The flame graph of both: a block is as wide as the mean of its shares, and coloured where they
+ * differ by more than chance would do to any of the blocks. */
+int report_diff_flamegraph(const struct profile *before, const struct profile *after,
+                           const struct report_options *opt, FILE *out);
+
+/* The ways to show differences, by name; NULL where there is none of this name. */
+typedef int report_diff_writer(const struct profile *before, const struct profile *after,
+                               const struct report_options *opt, FILE *out);
+report_diff_writer *report_find_diff(const char *format);
 
 /* What a format does with the order in time. */
 enum report_time { TIME_NO_USE, TIME_USED, TIME_NEEDED };

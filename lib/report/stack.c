@@ -49,6 +49,15 @@ void timeline_release(struct timeline *t)
     *t = (struct timeline){0};
 }
 
+void stack_processes(const struct profile *p, struct map *processes)
+{
+    for (uint32_t i = 0; i < p->n_threads; i++) {
+        const struct profile_thread *t = &p->threads[i];
+        if (t->pid == t->tid || !map_find(processes, (uint64_t)t->pid, 0))
+            map_put(processes, (uint64_t)t->pid, 0, i);
+    }
+}
+
 char *stack_thread_name(const struct profile *p, uint32_t thread)
 {
     const struct profile_thread *t = &p->threads[thread];

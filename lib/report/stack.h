@@ -26,6 +26,10 @@ struct timeline {
 void timeline_init(struct timeline *t, const struct profile *p);
 void timeline_release(struct timeline *t);
 
+/* Fills a map that is all zero: by pid, the thread that the process is called after, its leader
+ * where that is there. */
+void stack_processes(const struct profile *p, struct map *processes);
+
 /* "app (tid 4243)". Owned by the caller. */
 char *stack_thread_name(const struct profile *p, uint32_t thread);
 

@@ -15,6 +15,8 @@ enum {
     PERFMAP_MAX_BYTES = 256 << 20,
     QUESTIONS_MAX = 512, /* on their way while ticks go on */
 };
+enum { PREPARE_MIN_BYTES = 16 << 20, PREPARED_MOST = 64 }; /* files that take a while to read */
+static const uint64_t prepare_every_ns = OX_NS_PER_S;
 static const uint64_t jit_again_ns = 5 * OX_NS_PER_S;
 
 static uint32_t put(struct session *s, const char *text)
@@ -116,6 +118,8 @@ static void name_in_module(struct session *s, uint32_t frame, const struct namer
 static void use_answer(struct session *s, const struct namer_answer *a)
 {
     uint32_t frame = (uint32_t)a->tag;
+    if (frame == PROFILE_NO_FRAME)
+        return; /* of naming_prepare() */
     if (OX_SPACE_KIND(s->profile->frames[frame].space) == SPACE_JIT)
         name_plainly(s, frame, KIND_JIT, 0, a->text);
     else
@@ -291,6 +295,33 @@ static void take_answers(struct session *s, size_t most)
     }
     if (!namer_pending(s->namer))
         s->frames_named = s->frames_asked;
+}
+
+/* One address of it is asked about: its debug information is found, unpacked and indexed. */
+static void prepare_module(struct session *s, const struct module *m, uint64_t vaddr)
+{
+    if (m->file_bytes < PREPARE_MIN_BYTES || map_find(&s->modules_prepared, m->id, 0))
+        return;
+    map_put(&s->modules_prepared, m->id, 0, 1);
+    namer_ask(s->namer, m, vaddr, PROFILE_NO_FRAME);
+}
+
+/* Not from the start: at first there are new modules all the time, for each of which the process
+ * would have to begin anew. */
+void naming_prepare(struct session *s, uint64_t now)
+{
+    if (!s->prepared_ns)
+        s->prepared_ns = now;
+    if (now - s->prepared_ns < prepare_every_ns)
+        return;
+    s->prepared_ns = now;
+    for (; s->frames_prepared < s->profile->n_frames; s->frames_prepared++) {
+        const struct profile_frame *f = &s->profile->frames[s->frames_prepared];
+        if (OX_SPACE_KIND(f->space) == SPACE_MODULE)
+            prepare_module(s, s->modules.items[OX_SPACE_NUMBER(f->space)], f->address);
+    }
+    if (namer_pending(s->namer))
+        take_answers(s, PREPARED_MOST);
 }
 
 bool naming_new(struct session *s, size_t most)

@@ -10,7 +10,9 @@
 struct python_work {
     struct python_stack stack;
     struct python_frame frames[PYTHON_STACK_MAX]; /* of all the thread's states */
+    struct python_frame both[PYTHON_STACK_MAX];
     size_t n;
+    bool torn; /* some are missing */
     struct native_frame native[UNWIND_FRAMES_MAX];
     struct merged_frame merged[STACK_FRAMES_MAX];
     uint32_t ids[STACK_FRAMES_MAX]; /* innermost first */
@@ -54,14 +56,6 @@ static bool is_same(const struct interpreter *py, const struct python_memory *m,
            pthread == known->pthread_addr;
 }
 
-static uint64_t group_addr(const struct python_frame *frames, size_t n, size_t from)
-{
-    for (size_t i = from; i < n; i++)
-        if (frames[i].last)
-            return frames[i].c_addr;
-    return 0;
-}
-
 static void take_group(struct python_frame *to, size_t *n, const struct python_frame *from,
                        size_t n_from, size_t *i)
 {
@@ -75,34 +69,45 @@ static void take_group(struct python_frame *to, size_t *n, const struct python_f
 /* Sub-interpreters take turns on one C stack: what lies lower on it was called later. */
 static void interleave(struct python_work *k)
 {
-    struct python_frame *both = mem_alloc(sizeof(k->frames));
     size_t n = 0, a = 0, b = 0;
     while ((a < k->n || b < k->stack.n) && n < PYTHON_STACK_MAX) {
-        uint64_t at_a = group_addr(k->frames, k->n, a);
-        uint64_t at_b = group_addr(k->stack.frames, k->stack.n, b);
+        uint64_t at_a = python_group_addr(k->frames, k->n, a);
+        uint64_t at_b = python_group_addr(k->stack.frames, k->stack.n, b);
         if (b >= k->stack.n || (a < k->n && at_a <= at_b))
-            take_group(both, &n, k->frames, k->n, &a);
+            take_group(k->both, &n, k->frames, k->n, &a);
         else
-            take_group(both, &n, k->stack.frames, k->stack.n, &b);
+            take_group(k->both, &n, k->stack.frames, k->stack.n, &b);
     }
-    memcpy(k->frames, both, n * sizeof(*both));
+    k->torn = k->torn || a < k->n || b < k->stack.n;
+    memcpy(k->frames, k->both, n * sizeof(*k->both));
     k->n = n;
-    free(both);
+}
+
+static bool is_state(const struct copy_chain *chain)
+{
+    return chain->has_refs;
+}
+
+static uint64_t state_of(const struct interpreter *py, const struct copy_chain *chain)
+{
+    return chain->head_addr - py->runtime.layout.thread_frame;
 }
 
 /* False where a thread state is not what it was: the plan is to be made anew. */
-static bool walk_all(struct session *s, struct interpreter *py, const struct python_memory *m,
-                     const struct copy_plan *plan)
+static bool walk_all(struct session *s, struct interpreter *py, const struct python_moment *at,
+                     const struct watch *w)
 {
     struct python_work *k = s->python_work;
-    bool torn = false;
+    k->torn = w->plan->cut;
     k->n = 0;
-    for (size_t i = 0; i < plan->n_chains; i++) {
-        uint64_t thread = plan->chains[i].head_addr - py->runtime.layout.thread_frame;
-        if (!is_same(py, m, thread))
+    for (size_t i = 0; i < w->plan->n_chains; i++) {
+        if (!is_state(&w->plan->chains[i]))
+            continue;
+        uint64_t thread = state_of(py, &w->plan->chains[i]);
+        if (!is_same(py, &at->then, thread))
             return false;
-        python_walk(m, &py->runtime, thread, &py->codes, &k->stack);
-        torn = torn || k->stack.end == PYTHON_TORN;
+        python_walk(at, &py->runtime, thread, &py->codes, &k->stack);
+        k->torn = k->torn || k->stack.end != PYTHON_COMPLETE;
         if (k->n && k->stack.n) {
             interleave(k);
         } else if (k->stack.n) {
@@ -110,7 +115,6 @@ static bool walk_all(struct session *s, struct interpreter *py, const struct pyt
             k->n = k->stack.n;
         }
     }
-    s->profile->python_torn += torn;
     return true;
 }
 
@@ -128,25 +132,62 @@ static uint32_t python_frame(struct session *s, const struct python_frame *f)
 static bool waits_for_gil(const struct interpreter *py, const struct snapshot *snap,
                           const struct copy_plan *plan)
 {
-    uint64_t gil = plan->n_ranges ? plan->ranges[0].addr : 0;
-    const struct python_thread *th =
-        listed(py, plan->chains[0].head_addr - py->runtime.layout.thread_frame);
-    return th && th->gil && th->gil == gil && snap->state == STATE_WAIT &&
-           snap->syscall == __NR_futex && snap->syscall_arg >= gil &&
-           snap->syscall_arg - gil < py->runtime.layout.gil_bytes;
+    if (snap->state != STATE_WAIT || snap->syscall != __NR_futex)
+        return false;
+    for (size_t i = 0; i < plan->n_chains; i++) {
+        const struct python_thread *th = listed(py, state_of(py, &plan->chains[i]));
+        if (th && th->gil && snap->syscall_arg >= th->gil &&
+            snap->syscall_arg - th->gil < py->runtime.layout.gil_bytes)
+            return true;
+    }
+    return false;
 }
 
-static bool holds_gil(const struct interpreter *py, const struct python_memory *m,
+static bool holds_gil(const struct interpreter *py, const struct python_memory *then,
                       const struct copy_plan *plan)
 {
     uint64_t holder;
     for (size_t i = 0; i < plan->n_chains; i++) {
-        uint64_t addr = plan->chains[i].head_addr - py->runtime.layout.thread_frame;
+        uint64_t addr = state_of(py, &plan->chains[i]);
         const struct python_thread *th = listed(py, addr);
-        if (th && python_gil_holder(m, &py->runtime, th->gil, &holder) == 0 && holder == addr)
+        if (th && python_gil_holder(then, &py->runtime, th->gil, &holder) == 0 && holder == addr)
             return true;
     }
     return false;
+}
+
+static struct snapfile_shown shown_python(const struct session *s, const struct python_frame *f)
+{
+    const struct python_names *names = &s->python_names;
+    return (struct snapfile_shown){.native = SNAPFILE_NOT_NATIVE,
+                                   .function = mem_strdup(python_names_name(names, f->function)),
+                                   .file = mem_strdup(python_names_file(names, f->function)),
+                                   .first_line = names->items[f->function].first_line,
+                                   .line = f->line};
+}
+
+/* With the snapshot that was kept last: its pieces, which this was read from, are not. */
+static void keep_shown(struct session *s, const struct merged_stack *merged, bool waits, size_t n)
+{
+    const struct python_work *k = s->python_work;
+    struct kept_snapshot *kept = &s->kept[s->n_kept - 1];
+    struct snapfile_shown *shown = mem_alloc((n + 1) * sizeof(*shown));
+    size_t i = 0, n_shown = 0;
+    if (waits)
+        shown[n_shown++] = (struct snapfile_shown){.native = SNAPFILE_NOT_NATIVE,
+                                                   .function = mem_strdup("[waiting for the GIL]")};
+    while (waits && i < merged->n && !merged->frames[i].python)
+        i++;
+    for (; i < merged->n && n_shown < n && n_shown < SNAPFILE_SHOWN_MAX; i++) {
+        const struct merged_frame *f = &merged->frames[i];
+        if (f->python)
+            shown[n_shown++] = shown_python(s, &k->frames[f->index]);
+        else if (s->opt.view == VIEW_MIXED)
+            shown[n_shown++] = (struct snapfile_shown){.native = f->index};
+    }
+    snapfile_free_shown(kept->shown, kept->n_shown);
+    kept->shown = shown;
+    kept->n_shown = n_shown;
 }
 
 static size_t show(struct session *s, const struct merged_stack *merged, bool waits)
@@ -167,6 +208,8 @@ static size_t show(struct session *s, const struct merged_stack *merged, bool wa
     }
     if (!n)
         k->ids[n++] = special(s, SPECIAL_NO_PYTHON);
+    if (s->opt.keep_snapshots)
+        keep_shown(s, merged, waits, n);
     memcpy(s->frames, k->ids, n * sizeof(*s->frames));
     return n;
 }
@@ -178,16 +221,16 @@ static size_t only(struct session *s, uint64_t which)
 }
 
 /*
- * Code objects that are met for the first time are read after the thread has gone on. That it has
- * left them, and they have been freed and others made in their place, takes it longer than this:
- * unless we had to wait for a CPU ourselves. Most programs never free any.
+ * Code objects that were not copied with the frames are read after the thread has gone on. That it
+ * has left them, and they have been freed and others made in their place, takes it longer than
+ * this: unless we had to wait for a CPU ourselves.
  */
 static bool came_late(const struct interpreter *py, uint64_t fresh_before, struct watch *w,
                       const struct snapshot *snap)
 {
     enum { LATE_NS = 2 * 1000 * 1000 };
     struct proc_run run;
-    if (!py->codes.replaced || py->codes.fresh == fresh_before ||
+    if (snap->refs_copied || py->codes.fresh == fresh_before ||
         clock_now_ns() - snap->taken_ns < LATE_NS)
         return false;
     bool slept = snap->source == SOURCE_ASLEEP &&
@@ -196,45 +239,59 @@ static bool came_late(const struct interpreter *py, uint64_t fresh_before, struc
     return !slept;
 }
 
-/* The state that it had is another's, or none, by now. */
-static bool plan_anew(struct session *s, struct target *t, struct watch *w)
+/*
+ * Copying code objects and their names with the frames makes a stop longer, and most programs never
+ * free any. So it is done at first; whenever some were met that were not known, for a while; and
+ * for good once one has been found to have taken another's place.
+ */
+static void watch_codes(struct interpreter *py, uint64_t fresh_before, uint64_t now)
 {
-    w->plan_misses = 1;
-    return interpreter_plan(s, t, w);
+    enum { WATCH_NS = 1000 * 1000 * 1000 };
+    if (py->codes.fresh != fresh_before)
+        py->codes_changed_ns = now;
+    py->refs.wanted = py->codes.replaced || now - py->codes_changed_ns < WATCH_NS;
+}
+
+/* What a view shows of a thread whose Python frames are not to be had. */
+static size_t without(struct session *s, size_t n)
+{
+    return s->opt.view == VIEW_PYTHON ? only(s, SPECIAL_NO_PYTHON) : n;
+}
+
+static size_t merge(struct session *s, const struct interpreter *py, const struct watch *w,
+                    const struct snapshot *snap, const struct stack *native)
+{
+    struct python_work *k = s->python_work;
+    for (size_t i = 0; i < native->n; i++)
+        k->native[i] = (struct native_frame){.sp = native->frames[i].sp,
+                                             .role = role_of(py, &native->frames[i])};
+    struct merged_stack merged = {.frames = k->merged};
+    python_merge(k->native, native->n, native->end == STACK_COMPLETE, k->frames, k->n, !k->torn,
+                 &merged);
+    s->profile->python_mismatches += merged.mismatch;
+    return show(s, &merged, waits_for_gil(py, snap, w->plan));
 }
 
 size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
                       const struct snapshot *snap, struct stack *native, size_t n)
 {
     struct interpreter *py = t->python;
-    struct python_work *k = s->python_work;
-    uint64_t now = clock_now_ns(), fresh = py ? py->codes.fresh : 0;
-    if (!py || !w->plan.n_chains || !snap->n_pieces)
-        return s->opt.gil                   ? only(s, SPECIAL_NOT_COUNTED)
-               : s->opt.view == VIEW_PYTHON ? only(s, SPECIAL_NO_PYTHON)
-                                            : n;
-    struct live_memory live = {.process = &t->process,
-                               .snap = snap,
-                               .file_dev = py->module->dev,
-                               .file_ino = py->module->ino};
-    struct python_memory m = live_memory_reader(&live);
-    py->codes.now_ns = now;
+    if (!py || !w->plan)
+        return s->opt.gil ? only(s, SPECIAL_NOT_COUNTED) : without(s, n);
+    struct live_memory live = live_memory_of(t, py->module);
+    struct python_moment at = {.then = copied_memory_reader(snap),
+                               .now = live_memory_reader(&live),
+                               .codes_copied = snap->refs_copied,
+                               .whole = !snap->pieces_cut};
+    uint64_t fresh = py->codes.fresh;
+    py->codes.now_ns = clock_now_ns();
     py->codes.epoch++; /* a code object may have taken another's place since the last sample */
-    if (s->opt.gil && !holds_gil(py, &m, &w->plan))
+    if (s->opt.gil && !holds_gil(py, &at.then, w->plan))
         return only(s, SPECIAL_NOT_COUNTED);
-    if (!walk_all(s, py, &m, &w->plan)) {
-        s->profile->python_torn += plan_anew(s, t, w);
-        return s->opt.view == VIEW_PYTHON ? only(s, SPECIAL_NO_PYTHON) : n;
-    }
-    if (came_late(py, fresh, w, snap)) {
-        s->profile->python_torn++;
-        return s->opt.view == VIEW_PYTHON ? only(s, SPECIAL_NO_PYTHON) : n;
-    }
-    for (size_t i = 0; i < native->n; i++)
-        k->native[i] = (struct native_frame){.sp = native->frames[i].sp,
-                                             .role = role_of(py, &native->frames[i])};
-    struct merged_stack merged = {.frames = k->merged};
-    python_merge(k->native, native->n, native->end == STACK_COMPLETE, k->frames, k->n, &merged);
-    s->profile->python_mismatches += merged.mismatch;
-    return show(s, &merged, waits_for_gil(py, snap, &w->plan));
+    bool same = walk_all(s, py, &at, w);
+    bool late = came_late(py, fresh, w, snap);
+    watch_codes(py, fresh, py->codes.now_ns);
+    w->plan_stale = w->plan_stale || !same;
+    s->profile->python_torn += !same || late || s->python_work->torn;
+    return !same || late ? without(s, n) : merge(s, py, w, snap, native);
 }

@@ -19,7 +19,9 @@ int session_save_snapshots(struct session *s, FILE *out, struct error *err)
                 (struct snapfile_process){.pid = p->pid, .maps = p->maps};
     }
     for (size_t i = 0; i < s->n_kept; i++)
-        items[file.n_items++] =
-            (struct snapfile_item){.snap = s->kept[i].snapshot, .name = s->kept[i].name};
+        items[file.n_items++] = (struct snapfile_item){.snap = s->kept[i].snapshot,
+                                                       .name = s->kept[i].name,
+                                                       .shown = s->kept[i].shown,
+                                                       .n_shown = s->kept[i].n_shown};
     return snapfile_write(out, &file, err);
 }

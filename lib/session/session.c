@@ -18,7 +18,6 @@
 enum {
     WAKE_MAX_NS = 100 * 1000 * 1000, /* an end, or a silent stop, is noticed at least this often */
     DRAIN_NS = 500 * 1000 * 1000,    /* how long the end waits for stops under way */
-    DOWNLOAD_MS = 120 * 1000,        /* for one file of debug information */
     TARGETS_MAX = 65536,             /* ended ones included */
 };
 
@@ -29,7 +28,6 @@ struct session *session_new(const struct session_options *opt, struct guardian *
                                               .debuginfod = opt->debuginfod,
                                               .open_in_target = naming_open_in_target,
                                               .open_arg = s},
-                                  .patience_ms = opt->debuginfod ? DOWNLOAD_MS : 0,
                                   .kept_fd = naming_kept_fd,
                                   .kept_arg = s};
     s->opt = *opt;
@@ -66,7 +64,7 @@ static void free_target(struct session *s, struct target *t)
     for (size_t i = 0; t->live && i < t->threads.n; i++) {
         if (t->threads.items[i]->watch)
             perfticks_close(s, NULL, t->threads.items[i]->watch);
-        free(t->threads.items[i]->watch);
+        watch_free(t->threads.items[i]->watch);
     }
     if (t->live) {
         threads_release(&t->threads);
@@ -84,8 +82,10 @@ void session_free(struct session *s)
         return;
     for (size_t i = 0; i < s->n_targets; i++)
         free_target(s, s->targets[i]);
-    for (size_t i = 0; i < s->n_kept; i++)
+    for (size_t i = 0; i < s->n_kept; i++) {
         free((void *)(uintptr_t)s->kept[i].snapshot.stack);
+        snapfile_free_shown(s->kept[i].shown, s->kept[i].n_shown);
+    }
     for (size_t i = 0; i < s->n_warnings; i++)
         free(s->warnings[i]);
     free(s->kept);
@@ -93,11 +93,13 @@ void session_free(struct session *s)
     free(s->stack);
     free(s->frames);
     free(s->python_work);
+    interpreter_files_free(s->python_files);
     python_names_release(&s->python_names);
     free(s->to_stop);
     munmap(s->buf, SNAPSHOT_BUF_BYTES);
     stopper_release(&s->stopper);
     namer_free(s->namer);
+    map_release(&s->modules_prepared);
     unwinder_free(s->functions);
     modules_release(&s->modules);
     profile_free(s->profile);
@@ -270,6 +272,8 @@ void session_tick(struct session *s)
     session_collect(s);
     if (s->stopper.n)
         stopper_expire(&s->stopper, ticks_stop_done, s);
+    else if (!s->paused)
+        naming_prepare(s, now);
     if (s->paused || now < s->due_ns)
         end_dead_targets(s);
     if (s->paused || s->finished || time_is_up(s) || now < s->due_ns)

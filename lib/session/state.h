@@ -2,6 +2,7 @@
 #ifndef SESSION_STATE_H
 #define SESSION_STATE_H
 
+#include "capture/snapfile.h"
 #include "capture/stopper.h"
 #include "python/frames.h"
 #include "python/merge.h"
@@ -22,16 +23,19 @@ struct code_range {
 struct interpreter {
     struct python_runtime runtime;
     struct python_codes codes;
-    struct module *module;     /* borrowed; where _PyRuntime lies */
-    struct code_range *ranges; /* owned; by start */
+    const struct module *module; /* borrowed; where _PyRuntime lies */
+    struct code_range *ranges;   /* owned; by start */
     size_t n_ranges, ranges_cap;
     struct python_thread *threads; /* owned; as last listed */
     size_t n_threads, threads_cap;
+    uint32_t lists;                /* how often they were */
     struct python_thread *listing; /* owned; where the next list is made */
     size_t listing_cap;
-    uint64_t found_ns;    /* when it was found */
-    uint64_t listing_ns;  /* how long the listing of threads has taken since */
-    uint64_t active_dict; /* threading._active; 0 not found yet */
+    struct copy_refs refs;     /* code objects; the plans of all threads borrow it */
+    uint64_t codes_changed_ns; /* when one was last met that had not been known */
+    uint64_t found_ns;         /* when it was found */
+    uint64_t listing_ns;       /* how long the listing of threads has taken since */
+    uint64_t active_dict;      /* threading._active; 0 not found yet */
 };
 
 /* One process under study. */
@@ -52,7 +56,6 @@ struct target {
     bool traced_said;
     struct interpreter *python;             /* owned; NULL where none was found */
     uint64_t python_look_ns, python_gap_ns; /* when to look for one again */
-    const struct module *no_python;         /* the last that was found to hold none */
 };
 
 /* The keys under which code is known to the profile (struct profile_frame's space). */
@@ -76,6 +79,8 @@ enum {
 struct kept_snapshot {
     struct snapshot snapshot; /* stack owned */
     char name[64];
+    struct snapfile_shown *shown; /* owned; innermost first; NULL: the native stack as it is */
+    size_t n_shown;
 };
 
 enum { THREAD_LABEL_BYTES = 130 };
@@ -135,14 +140,18 @@ struct session {
     uint64_t own_cpu_start_ns, own_cpu_end_ns; /* of the sampling */
     uint64_t ended_cpu_ns;             /* running time of the targets' threads that have ended */
     size_t frames_asked, frames_named; /* those below: the namer was asked, has answered */
+    size_t frames_prepared;            /* looked at by naming_prepare() */
+    uint64_t prepared_ns;
+    struct map modules_prepared; /* (module id, 0) */
     uint64_t jit_named_ns;
-    bool jit_is_new;                  /* named by a map that was read before it was met */
-    bool jit_asked;                   /* about all of it again */
-    uint8_t *buf;                     /* a sleeper's stack: SNAPSHOT_STACK_MAX_BYTES */
-    struct stack *stack;              /* of the walk under way */
-    uint32_t *frames;                 /* root first, STACK_FRAMES_MAX */
-    struct python_names python_names; /* of all targets */
-    struct python_work *python_work;  /* owned; of the walk under way */
+    bool jit_is_new;                   /* named by a map that was read before it was met */
+    bool jit_asked;                    /* about all of it again */
+    uint8_t *buf;                      /* a sleeper's stack: SNAPSHOT_STACK_MAX_BYTES */
+    struct stack *stack;               /* of the walk under way */
+    uint32_t *frames;                  /* root first, STACK_FRAMES_MAX */
+    struct python_names python_names;  /* of all targets */
+    struct python_work *python_work;   /* owned; of the walk under way */
+    struct python_files *python_files; /* owned; what was found of CPython in modules */
     struct kept_snapshot *kept;
     size_t n_kept, kept_cap;
     char label[THREAD_LABEL_BYTES]; /* of the thread last asked for */
@@ -164,15 +173,17 @@ uint32_t stacks_native_frame(struct session *s, struct target *t, const struct f
 void stacks_hit(struct session *s, uint32_t tally, uint64_t hits, uint64_t last_tick);
 
 /* interpreter.c: finds CPython in a target; looks again where there is none yet, ever more rarely.
- */
+ * Not with a stop under way, which it would make longer. */
 void interpreter_look(struct session *s, struct target *t, uint64_t now);
 /* Forgets it, after an exec or at the target's end. */
 void interpreter_forget(struct target *t);
-/* Prepares the copying of a thread's Python frames; true if it has any. */
-bool interpreter_plan(struct session *s, struct target *t, struct watch *w);
+void interpreter_files_free(struct python_files *f);
 
+/* pythreads.c: prepares the copying of a thread's Python frames, if it has any. Lists the
+ * interpreter's threads if need be. */
+void pythreads_plan(struct session *s, struct target *t, struct watch *w);
 /* Reads what the threading module calls the threads. */
-void interpreter_name_threads(struct session *s, struct target *t);
+void pythreads_name(struct session *s, struct target *t);
 
 /* pystacks.c: replaces the native frames in s->frames (innermost first, n of them) by the merged
  * stack and returns its length; n where the thread runs no Python. */
@@ -183,12 +194,17 @@ size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
 /* naming.c */
 void naming_resolve(struct session *s);
 bool naming_new(struct session *s, size_t most);
+/* While the sampling goes on and no thread is stopped: lets the namer's process open what takes
+ * long. */
+void naming_prepare(struct session *s, uint64_t now);
 void naming_keep_perfmap(struct session *s, struct target *t);
 int naming_open_in_target(void *session, const struct module *m, const char *path);
 bool naming_kept_fd(void *session, size_t i, int *ret_fd); /* what process_open_file() needs */
 void naming_advise(struct session *s, const struct module *m, char *buf, size_t buf_bytes);
 
 /* ticks.c */
+/* A stop is under way: what may take long waits for a later tick. */
+bool ticks_stop_open(const struct session *s);
 void ticks_run(struct session *s, uint64_t tick, uint64_t missed);
 void ticks_stop_done(void *session, const struct stop *stop);
 void ticks_settle(struct session *s);

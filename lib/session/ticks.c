@@ -40,6 +40,14 @@ static struct target *target_of(struct session *s, const struct watch *w)
     return NULL;
 }
 
+/* One that does not come (its thread hangs in the kernel) does not stand still either. */
+bool ticks_stop_open(const struct session *s)
+{
+    enum { COMES_WITHIN_NS = 50 * 1000 * 1000 };
+    uint64_t since = atomic_load(&s->guardian->page->open_since_ns);
+    return s->stopper.n && since && clock_now_ns() - since < COMES_WITHIN_NS;
+}
+
 static void lose(struct session *s, enum loss why, uint64_t ticks)
 {
     s->profile->lost[why] += ticks;
@@ -66,7 +74,7 @@ static void end_watch(struct session *s, struct watch *w)
     s->n_watches--;
     w->thread->watch = NULL;
     w->thread->gone = true;
-    free(w);
+    watch_free(w);
 }
 
 void ticks_note_quality(struct session *s, const struct watch *w, uint64_t hits)
@@ -363,8 +371,8 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
     struct snapshot snap;
     uint32_t tally;
     uint64_t gap = s->tick - w->tick - 1;
-    if (t->python && !w->plan.n_chains)
-        interpreter_plan(s, t, w);
+    if (t->python)
+        pythreads_plan(s, t, w);
     int rc = ticks_capture_asleep(s, t, w, &tally, &snap);
     w->teach = rc == 0 && ticks_may_be_taught(s, t, &snap);
     if (w->teach) {
@@ -451,7 +459,7 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
         .profile_thread = profile_thread(s->profile, t->process.pid, th->tid, th->name),
     };
     if (thread_run(&t->threads, &t->process, th, &w->run) < 0) {
-        free(w);
+        watch_free(w);
         return;
     }
     w->run_first_ns = w->run.run_ns;
@@ -463,7 +471,7 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
 
 void ticks_label(const struct thread *th, char label[THREAD_LABEL_BYTES])
 {
-    const char *name = th->watch ? th->watch->python_name : "";
+    const char *known = th->watch ? th->watch->python_name : NULL, *name = known ? known : "";
     if (*name && !strncmp(name, th->name, strlen(th->name))) /* 3.14 tells the system as well */
         snprintf(label, THREAD_LABEL_BYTES, "%s", name);
     else
@@ -475,7 +483,7 @@ static void renew_names(struct session *s, struct target *t, size_t most)
 {
     char label[THREAD_LABEL_BYTES];
     size_t n = t->threads.n < most ? t->threads.n : most;
-    interpreter_name_threads(s, t);
+    pythreads_name(s, t);
     for (size_t i = 0; i < n; i++) {
         struct thread *th = t->threads.items[t->name_turn++ % t->threads.n];
         if (th->gone || !th->watch || thread_read_name(&t->process, th) < 0)
@@ -566,8 +574,10 @@ static void tick_target(struct session *s, struct target *t, uint64_t now, uint6
         ticks_end_target(s, t, s->tick - 1);
         return;
     }
-    check_program(s, t, now);
-    interpreter_look(s, t, now);
+    if (!ticks_stop_open(s)) { /* nobody is to stand still for so long */
+        check_program(s, t, now);
+        interpreter_look(s, t, now);
+    }
     int rc = threads_rescan(&t->threads, &t->process);
     if (rc < 0)
         return;

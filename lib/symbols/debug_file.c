@@ -36,7 +36,7 @@ struct search {
 };
 
 /* CRC-32 as in zlib, over the whole file (GDB manual, "Separate Debug Files"). */
-static bool has_crc(struct module *file, uint32_t wanted)
+static bool has_crc(struct module *file, uint32_t wanted, struct heartbeat *heartbeat)
 {
     OX_FREE uint8_t *chunk = mem_alloc(CRC_CHUNK_BYTES);
     uLong crc = crc32(0, NULL, 0);
@@ -48,21 +48,39 @@ static bool has_crc(struct module *file, uint32_t wanted)
         if (module_read(file, chunk, take, off) < 0)
             return false;
         crc = crc32(crc, chunk, (uInt)take);
+        heartbeat_beat(heartbeat);
         off += take;
     }
     return (uint32_t)crc == wanted;
 }
 
-static bool fits(const struct wanted *w, struct module *file, const struct sections *s)
+static bool fits(const struct search *search, struct module *file, const struct sections *s)
 {
+    const struct wanted *w = &search->wanted;
     if (w->id_bytes)
         return sections_have_build_id(s, file, w->id, w->id_bytes);
-    return w->has_crc && has_crc(file, w->crc);
+    return w->has_crc && has_crc(file, w->crc, search->places->heartbeat);
 }
 
 static bool is_same_file(const struct module *m, const struct stat *st)
 {
     return m->ino == st->st_ino && m->dev == st->st_dev;
+}
+
+/* One file may be there for several. */
+static struct module *add_file(struct modules *files, const struct module *found, const char *path)
+{
+    for (size_t i = 0; i < files->n; i++) {
+        struct module *known = files->items[i];
+        if (known->fd >= 0 && known->dev == found->dev && known->ino == found->ino) {
+            close(found->fd);
+            return known;
+        }
+    }
+    struct module *file = modules_add(files, found->dev, found->ino, path);
+    file->fd = found->fd;
+    file->file_bytes = found->file_bytes;
+    return file;
 }
 
 /* Takes fd. Whatever the path leads to must not hang us: hence O_NONBLOCK when it was opened. */
@@ -76,21 +94,31 @@ static bool take_file(struct search *search, int fd, const char *path)
         close(fd);
         return false;
     }
-    struct module *file = modules_add(search->places->files, st.st_dev, st.st_ino, path);
-    file->fd = fd;
-    file->file_bytes = (uint64_t)st.st_size;
-    bool read = sections_read(&sections, file) == 0;
-    if (read && fits(&search->wanted, file, &sections)) {
-        search->file = file;
+    struct module file = {
+        .dev = st.st_dev, .ino = st.st_ino, .fd = fd, .file_bytes = (uint64_t)st.st_size};
+    bool read = sections_read(&sections, &file) == 0;
+    if (read && fits(search, &file, &sections)) {
+        search->file = add_file(search->places->files, &file, path);
         search->sections = sections;
         return true;
     }
     if (read)
         sections_release(&sections);
     search->others = true;
-    close(file->fd);
-    file->fd = -1;
+    close(fd);
     return false;
+}
+
+/* The target names it: opening a device may do something, and a FIFO's other end notices. */
+static int open_regular(const char *path)
+{
+    struct stat st;
+    char again[32];
+    int OX_CLOSE held = open(path, O_PATH | O_CLOEXEC);
+    if (held < 0 || fstat(held, &st) < 0 || !S_ISREG(st.st_mode))
+        return -ENODATA;
+    snprintf(again, sizeof(again), "/proc/self/fd/%d", held);
+    return open(again, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
 static bool try_path(struct search *search, bool in_target, const char *path)
@@ -98,7 +126,7 @@ static bool try_path(struct search *search, bool in_target, const char *path)
     const struct debug_places *p = search->places;
     if (in_target)
         return take_file(search, p->open_in_target(p->open_arg, search->m, path), path);
-    return take_file(search, open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), path);
+    return take_file(search, open_regular(path), path);
 }
 
 static bool try_build_id(struct search *search, bool in_target)
@@ -123,7 +151,7 @@ static char *dir_of(const char *path)
 /* A file's name and what follows it in a section, at most LINK_MAX_BYTES. */
 static size_t read_link(struct module *m, const struct sections *s, const char *section, char *buf)
 {
-    const Elf64_Shdr *h = sections_find(s, m, SHT_PROGBITS, section);
+    const Elf64_Shdr *h = sections_find(s, SHT_PROGBITS, section);
     if (!h || h->sh_size > LINK_MAX_BYTES || module_read(m, buf, h->sh_size, h->sh_offset) < 0 ||
         !memchr(buf, 0, h->sh_size))
         return 0;
@@ -166,7 +194,9 @@ static bool try_all(struct search *search, const struct sections *s)
         (try_build_id(search, true) || (linked && try_debuglink(search, true, link))))
         return true;
     return search->places->debuginfod && search->wanted.id_bytes &&
-           take_file(search, debuginfod_fetch(search->wanted.id, search->wanted.id_bytes),
+           take_file(search,
+                     debuginfod_fetch(search->wanted.id, search->wanted.id_bytes,
+                                      search->places->heartbeat),
                      "[debuginfod]");
 }
 
@@ -191,14 +221,19 @@ int debug_file_find(const struct debug_places *p, struct module *m, const struct
 
 /* Relative paths start from where the debug file really is: .build-id/ holds links to it at some
  * distributions. */
-static bool try_alt_path(struct search *search, const char *name)
+static char *alt_path(const struct search *search, bool in_target, const char *name)
 {
     if (name[0] == '/')
-        return try_path(search, false, name);
-    OX_FREE char *real = realpath(search->m->path, NULL);
+        return mem_strdup(name);
+    OX_FREE char *real = in_target ? NULL : realpath(search->m->path, NULL);
     OX_FREE char *dir = dir_of(real ? real : search->m->path);
-    OX_FREE char *path = dir ? mem_printf("%s%s", dir, name) : NULL;
-    return path && try_path(search, false, path);
+    return dir ? mem_printf("%s%s", dir, name) : NULL;
+}
+
+static bool try_alt(struct search *search, bool in_target, const char *name)
+{
+    OX_FREE char *path = alt_path(search, in_target, name);
+    return try_build_id(search, in_target) || (path && try_path(search, in_target, path));
 }
 
 int debug_file_alt(const struct debug_places *p, struct module *file, const struct sections *s,
@@ -212,8 +247,9 @@ int debug_file_alt(const struct debug_places *p, struct module *file, const stru
     struct search search = {.places = p,
                             .m = file,
                             .wanted = {.id = (const uint8_t *)link + at, .id_bytes = bytes - at}};
-    if (!try_build_id(&search, false) && !try_alt_path(&search, link) && p->debuginfod)
-        take_file(&search, debuginfod_fetch(search.wanted.id, search.wanted.id_bytes),
+    if (!try_alt(&search, false, link) && !(p->open_in_target && try_alt(&search, true, link)) &&
+        p->debuginfod)
+        take_file(&search, debuginfod_fetch(search.wanted.id, search.wanted.id_bytes, p->heartbeat),
                   "[debuginfod]");
     return result(&search, ret_alt, ret_sections);
 }

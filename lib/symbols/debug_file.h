@@ -12,7 +12,8 @@ struct debug_places {
     bool debuginfod;
     int (*open_in_target)(void *arg, const struct module *m, const char *path); /* or NULL */
     void *open_arg;
-    struct modules *files; /* those found are added here, and live as long */
+    struct heartbeat *heartbeat; /* or NULL */
+    struct modules *files;       /* those found are added here, and live as long */
 };
 
 /*
@@ -28,7 +29,8 @@ int debug_file_find(const struct debug_places *p, struct module *m, const struct
                     struct module **ret_file, struct sections *ret_sections);
 
 /* What dwz moved out of a debug file, by its .gnu_debugaltlink: by build-id below DEBUG_DIR, or by
- * its path (relative to the debug file's). -ENODATA, -EBADMSG as above. */
+ * its path (relative to the debug file's), below our root, then the target's. -ENODATA, -EBADMSG as
+ * above. */
 int debug_file_alt(const struct debug_places *p, struct module *file, const struct sections *s,
                    struct module **ret_alt, struct sections *ret_sections);
 

@@ -31,7 +31,7 @@ static int load(struct library *ret_library)
     return 0;
 }
 
-int debuginfod_fetch(const uint8_t *build_id, size_t bytes)
+int debuginfod_fetch(const uint8_t *build_id, size_t bytes, struct heartbeat *heartbeat)
 {
     struct library lib;
     const char *servers = secure_getenv("DEBUGINFOD_URLS");
@@ -42,16 +42,18 @@ int debuginfod_fetch(const uint8_t *build_id, size_t bytes)
     debuginfod_client *client = lib.begin();
     if (!client)
         return -ENODATA;
+    heartbeat_download(heartbeat, true);
     int fd = lib.find_debuginfo(client, build_id, (int)bytes, NULL);
+    heartbeat_download(heartbeat, false);
     lib.end(client);
     return fd < 0 ? -ENODATA : fd;
 }
 
 #else
 
-int debuginfod_fetch(const uint8_t *build_id, size_t bytes)
+int debuginfod_fetch(const uint8_t *build_id, size_t bytes, struct heartbeat *heartbeat)
 {
-    (void)build_id, (void)bytes;
+    (void)build_id, (void)bytes, (void)heartbeat;
     return -ENODATA;
 }
 

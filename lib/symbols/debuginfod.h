@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "symbols/heartbeat.h"
+
 /*
  * Asks the servers of $DEBUGINFOD_URLS for the debug file of this build, through elfutils'
  * libdebuginfod, which is loaded for it and keeps what it gets in its cache. Its other variables
@@ -12,8 +14,8 @@
  * set. Programs with raised privileges ask nobody. Not for more than one thread.
  *
  * An open file, owned by the caller; -ENODATA where nobody has it, or there is no library or
- * server. What it holds must be checked.
+ * server. What it holds must be checked. heartbeat (or NULL) is told.
  */
-int debuginfod_fetch(const uint8_t *build_id, size_t bytes);
+int debuginfod_fetch(const uint8_t *build_id, size_t bytes, struct heartbeat *heartbeat);
 
 #endif

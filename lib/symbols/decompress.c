@@ -24,6 +24,7 @@ enum { INPUT_BYTES = 64 * 1024 };
 /* The packed bytes, one window after the other. */
 struct input {
     struct module *m;
+    struct heartbeat *heartbeat;
     uint64_t off, left;
     uint8_t window[INPUT_BYTES];
 };
@@ -36,7 +37,18 @@ static size_t refill(struct input *in)
         return 0;
     in->off += take;
     in->left -= take;
+    heartbeat_beat(in->heartbeat);
     return take;
+}
+
+static struct input *new_input(const struct packed *packed)
+{
+    struct input *in = mem_alloc(sizeof(*in));
+    in->m = packed->m;
+    in->heartbeat = packed->heartbeat;
+    in->off = packed->off;
+    in->left = packed->bytes;
+    return in;
 }
 
 static int unpack_zlib(struct input *in, uint8_t *dst, uint64_t bytes)
@@ -90,17 +102,13 @@ bool decompress_knows(uint32_t packing)
     return packing == ELFCOMPRESS_ZLIB || (OX_HAVE_ZSTD && packing == ELFCOMPRESS_ZSTD);
 }
 
-int decompress(struct module *m, uint64_t off, uint64_t packed_bytes, uint32_t packing,
-               uint8_t *dst, uint64_t bytes)
+int decompress(const struct packed *packed, uint8_t *dst, uint64_t bytes)
 {
-    OX_FREE struct input *in = mem_alloc(sizeof(*in));
-    in->m = m;
-    in->off = off;
-    in->left = packed_bytes;
-    if (packing == ELFCOMPRESS_ZLIB)
+    OX_FREE struct input *in = new_input(packed);
+    if (packed->packing == ELFCOMPRESS_ZLIB)
         return unpack_zlib(in, dst, bytes);
 #if OX_HAVE_ZSTD
-    if (packing == ELFCOMPRESS_ZSTD)
+    if (packed->packing == ELFCOMPRESS_ZSTD)
         return unpack_zstd(in, dst, bytes);
 #endif
     return -EBADMSG;
@@ -151,14 +159,11 @@ static int unpack_xz(struct input *in, struct output *out)
     return rc == LZMA_STREAM_END ? 0 : -EBADMSG;
 }
 
-int decompress_xz(struct module *m, uint64_t off, uint64_t packed_bytes, uint64_t max_bytes,
-                  uint8_t **ret_data, uint64_t *ret_bytes)
+int decompress_xz(const struct packed *packed, uint64_t max_bytes, uint8_t **ret_data,
+                  uint64_t *ret_bytes)
 {
-    OX_FREE struct input *in = mem_alloc(sizeof(*in));
+    OX_FREE struct input *in = new_input(packed);
     struct output out = {.max_bytes = max_bytes};
-    in->m = m;
-    in->off = off;
-    in->left = packed_bytes;
     int rc = unpack_xz(in, &out);
     OX_FREE uint8_t *data = out.data;
     if (rc < 0)
@@ -170,10 +175,10 @@ int decompress_xz(struct module *m, uint64_t off, uint64_t packed_bytes, uint64_
 
 #else
 
-int decompress_xz(struct module *m, uint64_t off, uint64_t packed_bytes, uint64_t max_bytes,
-                  uint8_t **ret_data, uint64_t *ret_bytes)
+int decompress_xz(const struct packed *packed, uint64_t max_bytes, uint8_t **ret_data,
+                  uint64_t *ret_bytes)
 {
-    (void)m, (void)off, (void)packed_bytes, (void)max_bytes, (void)ret_data, (void)ret_bytes;
+    (void)packed, (void)max_bytes, (void)ret_data, (void)ret_bytes;
     return -ENODATA;
 }
 

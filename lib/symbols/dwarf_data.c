@@ -51,6 +51,7 @@ bool debug_room_may_grow(struct debug_room *room)
 
 bool debug_room_work(struct debug_room *room, uint64_t entries)
 {
+    heartbeat_beat(room->heartbeat);
     if (room->work <= room->max_work)
         room->work += entries;
     room->refusals += room->work > room->max_work;
@@ -171,9 +172,14 @@ static bool unpack(struct debug_data *d)
     d->bad = d->bytes > d->room->max_bytes;
     if (!debug_room_take(d->room, d->bytes))
         return false;
+    struct packed packed = {.m = d->m,
+                            .off = d->off,
+                            .bytes = d->file_bytes,
+                            .packing = d->packing,
+                            .heartbeat = d->room->heartbeat};
     uint8_t *base = map_bytes(d->bytes, PROT_READ | PROT_WRITE);
     d->room->refusals += base == NULL;
-    if (base && decompress(d->m, d->off, d->file_bytes, d->packing, base, d->bytes) == 0) {
+    if (base && decompress(&packed, base, d->bytes) == 0) {
         d->base = base;
         return true;
     }
@@ -185,8 +191,7 @@ static bool unpack(struct debug_data *d)
 }
 
 /* Address space for all of it. What may be written to counts against RLIMIT_DATA whether it is used
- * or not (is_data_mapping() in the kernel's mm/internal.h): that is for the chunks that are read.
- */
+ * or not (is_data_mapping() in the kernel's mm/internal.h): only chunks that are read may be. */
 static bool reserve(struct debug_data *d)
 {
     d->base = map_bytes(d->bytes, PROT_NONE);

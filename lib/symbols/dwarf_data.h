@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "symbols/heartbeat.h"
 #include "target/module.h"
 
 /*
@@ -22,10 +23,11 @@ struct debug_room {
     uint64_t work;      /* entries looked at for the address that is asked about */
     uint64_t max_work;  /* for one address */
     uint64_t refusals;  /* how often one of the two was reached: what was read meanwhile is cut */
-    uint64_t refusals_before; /* this address */
-    uint64_t exhausted;       /* addresses before this one that met a refusal */
-    uint64_t floor_bytes;     /* what the last trim could not give back */
-    bool wanting;             /* there was no room for something since the last trim */
+    uint64_t refusals_before;    /* this address */
+    uint64_t exhausted;          /* addresses before this one that met a refusal */
+    struct heartbeat *heartbeat; /* borrowed; or NULL */
+    uint64_t floor_bytes;        /* what the last trim could not give back */
+    bool wanting;                /* there was no room for something since the last trim */
     uint32_t trims_for_want;
 };
 

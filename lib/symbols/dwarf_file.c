@@ -27,8 +27,8 @@ static void find_sections(struct dwarf_file *f, const struct sections *s)
     for (int i = 0; i < DEBUG_SECTIONS_N; i++) {
         char old[32];
         snprintf(old, sizeof(old), ".z%s", names[i] + 1);
-        const Elf64_Shdr *h = sections_find(s, f->m, SHT_PROGBITS, names[i]);
-        const Elf64_Shdr *z = h ? NULL : sections_find(s, f->m, SHT_PROGBITS, old);
+        const Elf64_Shdr *h = sections_find(s, SHT_PROGBITS, names[i]);
+        const Elf64_Shdr *z = h ? NULL : sections_find(s, SHT_PROGBITS, old);
         if (h || z)
             debug_data_init(&f->sections[i], f->m, h ? h : z, z != NULL, f->room);
     }

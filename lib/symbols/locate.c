@@ -52,7 +52,7 @@ static char *read_section(struct module *m, const Elf64_Shdr *h)
 
 static void search_table(struct search *s, const struct sections *sections, uint32_t type)
 {
-    const Elf64_Shdr *h = sections_find(sections, s->module, type, NULL);
+    const Elf64_Shdr *h = sections_find(sections, type, NULL);
     if (!h || h->sh_link >= sections->n)
         return;
     const Elf64_Shdr *strings = &sections->items[h->sh_link];
@@ -83,7 +83,7 @@ bool locate_section(struct module *m, const char *name, uint64_t *ret_vaddr)
     struct sections sections __attribute__((cleanup(sections_release))) = {0};
     if (sections_read(&sections, m) < 0)
         return false;
-    const Elf64_Shdr *h = sections_find(&sections, m, SHT_PROGBITS, name);
+    const Elf64_Shdr *h = sections_find(&sections, SHT_PROGBITS, name);
     if (!h || !h->sh_addr)
         return false;
     *ret_vaddr = h->sh_addr;

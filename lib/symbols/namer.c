@@ -11,21 +11,16 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/escape.h"
-#include "base/intern.h"
 #include "base/mem.h"
 #include "symbols/namer_process.h"
+#include "symbols/namer_reader.h"
+#include "symbols/namer_troubles.h"
 #include "symbols/namer_wire.h"
 
 enum {
-    NAMES_MAX_BYTES = 64 << 20,
     WINDOW =
         512, /* questions that are sent without an answer: they are asked again after a death */
-    STARVED_TIMES = 5,
-    FRAME_MAX_BYTES = NAMER_STRING_MAX_BYTES,
-    RECEIVE_BYTES = 64 * 1024,
     OUT_BYTES = 64 * 1024, /* no more questions on their way than that, and one */
-    IN_BYTES = sizeof(struct namer_head) + FRAME_MAX_BYTES + RECEIVE_BYTES,
     NS_PER_MS = 1000 * 1000,
 };
 
@@ -37,17 +32,10 @@ struct question {
     bool unanswerable; /* its text is too long, or has killed a process */
 };
 
-/* A module that processes have died of. */
-struct trouble {
-    uint32_t module;
-    enum namer_level level;
-    char how[80]; /* "crashed (SIGSEGV)" */
-};
-
 struct namer {
     struct namer_job job;
     char *debug_dir; /* owned */
-    struct intern *strings;
+    struct namer_reader reader;
     struct namer_process process;
     pid_t owner;
     size_t modules_known; /* by the process */
@@ -57,19 +45,11 @@ struct namer {
     size_t first, sent, asked, cap;
     uint8_t *out; /* requests on their way */
     size_t out_done, out_bytes, out_cap;
-    uint8_t *in; /* IN_BYTES */
-    size_t in_done, in_bytes;
-    uint32_t *numbers; /* owned; a string's number, less 1 -> its place in strings */
-    size_t n_numbers, numbers_cap;
-    struct symbol_line lines[SYMBOL_LINES_MAX];
-
-    uint64_t looked_ns, waited_ns; /* since the last sign of progress */
-    uint64_t cpu_then_ns;          /* of the process, at its beginning */
+    uint64_t looked_ns, waited_ns; /* waited: since the last answer */
+    uint64_t beats, silent_ns;     /* its signs of life, and how long there was none */
+    uint64_t cpu_then_ns;          /* of the process, when it fell silent */
     int deaths, hangs;
-    struct trouble *troubles; /* owned */
-    size_t n_troubles, troubles_cap;
-    char general[160]; /* why there are no names at all; "" */
-    uint64_t tables_cut, lines_cut, names_folded;
+    struct namer_troubles troubles;
 };
 
 struct namer *namer_new(const struct namer_options *opt, const struct modules *modules)
@@ -84,15 +64,16 @@ struct namer *namer_new(const struct namer_options *opt, const struct modules *m
     sched_getaffinity(0, sizeof(n->job.cpus), &n->job.cpus);
     n->job.policy = sched_getscheduler(0);
     n->job.nice = getpriority(PRIO_PROCESS, 0);
-    n->strings = intern_new(NAMES_MAX_BYTES);
-    n->in = mem_alloc(IN_BYTES);
+    n->troubles.modules = modules;
+    namer_reader_init(&n->reader);
     n->process = (struct namer_process){.pidfd = -1, .fd = -1, .err_fd = -1};
     return n;
 }
 
 static void clear_streams(struct namer *n)
 {
-    n->out_done = n->out_bytes = n->in_done = n->in_bytes = n->n_numbers = 0;
+    n->out_done = n->out_bytes = 0;
+    namer_reader_reset(&n->reader);
 }
 
 /* After a fork of ours, the process is our parent's; we start one of our own. */
@@ -124,11 +105,9 @@ void namer_free(struct namer *n)
         free(n->questions[i].text);
     free(n->questions);
     free(n->out);
-    free(n->in);
-    free(n->numbers);
-    free(n->troubles);
+    free(n->troubles.items);
     free(n->debug_dir);
-    intern_free(n->strings);
+    namer_reader_release(&n->reader);
     free(n);
 }
 
@@ -181,90 +160,35 @@ void namer_ended(struct namer *n, int status)
 
 /* --- troubles */
 
-static struct trouble *trouble_of(const struct namer *n, uint32_t module)
-{
-    for (size_t i = 0; i < n->n_troubles; i++)
-        if (n->troubles[i].module == module)
-            return &n->troubles[i];
-    return NULL;
-}
-
 static enum namer_level level_of(const struct namer *n, const struct question *q)
 {
-    if (n->general[0] || q->unanswerable)
+    if (n->troubles.general[0] || q->unanswerable)
         return NAMER_NONE;
-    if (q->kind == NAMER_DEMANGLE || !n->n_troubles)
+    if (q->kind == NAMER_DEMANGLE || !n->troubles.n)
         return NAMER_ALL;
-    const struct trouble *t = trouble_of(n, q->module);
-    if (t && q->kind == NAMER_ADVICE)
+    enum namer_level level = namer_troubles_level(&n->troubles, q->module);
+    if (level != NAMER_ALL && q->kind == NAMER_ADVICE)
         return NAMER_NONE; /* it is said here what is wrong */
-    return t ? t->level : NAMER_ALL;
-}
-
-/* What hangs is a file more often than a reader: the next try is without any other file. */
-static void blame(struct namer *n, struct question *q, const char *how, bool hung)
-{
-    if (q->kind == NAMER_DEMANGLE) {
-        q->unanswerable = true;
-        return;
-    }
-    struct trouble *t = trouble_of(n, q->module);
-    if (!t) {
-        n->troubles =
-            mem_grow(n->troubles, &n->troubles_cap, n->n_troubles + 1, sizeof(*n->troubles));
-        t = &n->troubles[n->n_troubles++];
-        *t = (struct trouble){.module = q->module};
-    }
-    if (t->level < NAMER_NONE)
-        t->level = hung && t->level < NAMER_OWN ? NAMER_OWN : t->level + 1;
-    snprintf(t->how, sizeof(t->how), "%s", how);
-}
-
-static void describe(const struct namer *n, const struct trouble *t, char *buf, size_t buf_bytes)
-{
-    static const struct {
-        const char *what, *reader;
-    } texts[] = {
-        [NAMER_TABLES] = {"neither lines nor inlined functions", "its debug information"},
-        [NAMER_OWN] = {"no names but the file's own", "its debug files"},
-        [NAMER_NONE] = {"no names", "its symbols"},
-    };
-    char name[256], shown[512];
-    const struct module *m = n->job.modules->items[t->module];
-    escape_text(shown, sizeof(shown), module_short_name(m, name, sizeof(name)), NULL);
-    snprintf(buf, buf_bytes, "%s for %s: the reader of %s %s", texts[t->level].what, shown,
-             texts[t->level].reader, t->how);
+    return level;
 }
 
 bool namer_trouble(const struct namer *n, size_t i, char *buf, size_t buf_bytes)
 {
-    if (i < n->n_troubles)
-        describe(n, &n->troubles[i], buf, buf_bytes);
-    else if (i == n->n_troubles && n->general[0])
-        snprintf(buf, buf_bytes, "%s", n->general);
-    else
-        return false;
-    return true;
+    return namer_troubles_get(&n->troubles, i, buf, buf_bytes);
 }
 
 /* --- the process */
 
 static void progressed(struct namer *n)
 {
-    n->waited_ns = 0;
+    n->waited_ns = n->silent_ns = 0;
     n->looked_ns = clock_now_ns();
-}
-
-static void give_up(struct namer *n, const char *how)
-{
-    snprintf(n->general, sizeof(n->general), "no more names: the process that looks them up %s",
-             how);
 }
 
 /* Its word for it: answers to those before may not have been sent. */
 static struct question *present_question(const struct namer *n)
 {
-    uint64_t at = n->process.pid ? atomic_load(n->process.at) : UINT64_MAX;
+    uint64_t at = n->process.pid ? atomic_load(&n->process.page->at) : UINT64_MAX;
     return &n->questions[at >= n->first && at < n->sent ? at : n->first];
 }
 
@@ -277,33 +201,55 @@ static void bury(struct namer *n, const char *verdict, bool hung)
     n->sent = n->first;
     if (!present)
         return;
-    blame(n, present, verdict ? verdict : how, hung);
+    if (present->kind == NAMER_DEMANGLE)
+        present->unanswerable = true;
+    else
+        namer_troubles_blame(&n->troubles, present->module, verdict ? verdict : how, hung);
     if (++n->deaths >= NAMER_DEATHS_MAX || n->hangs >= NAMER_HANGS_MAX)
-        give_up(n, "failed too often");
+        namer_troubles_give_up(&n->troubles, "failed too often");
+}
+
+/* How long it may be silent. */
+static uint64_t patience_ns(const struct namer *n)
+{
+    uint64_t ms = n->job.opt.patience_ms;
+    if (n->job.opt.symbols.debuginfod && ms < NAMER_DOWNLOAD_MS &&
+        atomic_load(&n->process.page->heartbeat.downloads))
+        ms = NAMER_DOWNLOAD_MS;
+    return ms * NS_PER_MS;
 }
 
 static void bury_late(struct namer *n)
 {
     char verdict[80];
-    snprintf(verdict, sizeof(verdict), "took over %g s", n->job.opt.patience_ms / 1000.0);
+    uint64_t patience = patience_ns(n), slow = NAMER_SLOW_TIMES * patience;
+    uint64_t took = n->waited_ns < slow ? patience : slow;
+    snprintf(verdict, sizeof(verdict), "took over %g s", (double)took / OX_NS_PER_S);
     n->hangs++;
     bury(n, verdict, true);
 }
 
+/* Silent for too long, or slow beyond measure. One that is starved has been given hardly any CPU
+ * since it fell silent. */
 static bool is_late(struct namer *n)
 {
-    uint64_t now = clock_now_ns(), past = now - n->looked_ns;
-    uint64_t patience_ns = (uint64_t)n->job.opt.patience_ms * NS_PER_MS;
+    uint64_t now = clock_now_ns(), past = now - n->looked_ns, patience = patience_ns(n);
     uint64_t look_ns = (uint64_t)NAMER_LOOK_MS * NS_PER_MS;
-    if (!n->waited_ns)
+    uint64_t beats = atomic_load(&n->process.page->heartbeat.beats);
+    if (beats != n->beats || !n->silent_ns) {
+        n->silent_ns = 0;
         n->cpu_then_ns = namer_process_cpu_ns(&n->process);
+    }
+    n->beats = beats;
     n->looked_ns = now;
     n->waited_ns += past < look_ns ? past : look_ns;
-    if (n->waited_ns < patience_ns)
-        return false;
+    n->silent_ns += past < look_ns ? past : look_ns;
+    bool slow = n->waited_ns >= NAMER_SLOW_TIMES * patience;
+    if (n->silent_ns < patience)
+        return slow;
     bool starved = namer_process_runs(&n->process) &&
-                   namer_process_cpu_ns(&n->process) - n->cpu_then_ns < patience_ns / 2;
-    return !starved || n->waited_ns >= STARVED_TIMES * patience_ns;
+                   namer_process_cpu_ns(&n->process) - n->cpu_then_ns < patience / 2;
+    return !starved || slow;
 }
 
 static void start(struct namer *n)
@@ -314,7 +260,7 @@ static void start(struct namer *n)
     int rc = namer_process_start(&n->process, &n->job);
     if (rc < 0) {
         snprintf(how, sizeof(how), "can't be started: %s", strerror(-rc));
-        give_up(n, how);
+        namer_troubles_give_up(&n->troubles, how);
     }
 }
 
@@ -380,7 +326,7 @@ static void send_questions(struct namer *n)
         bury_idle(n);
         progressed(n);
         if (n->process.pid)
-            atomic_store(n->process.at, UINT64_MAX); /* numbers begin anew */
+            atomic_store(&n->process.page->at, UINT64_MAX); /* numbers begin anew */
     }
     /* Not one more for each answer: each would wake it up. */
     size_t most = n->sent - n->first > WINDOW / 2 ? 0 : WINDOW;
@@ -395,102 +341,26 @@ static void send_questions(struct namer *n)
     flush(n);
 }
 
-/* --- receiving; nothing that comes is trusted */
-
-static const char *string_of(const struct namer *n, uint32_t number)
-{
-    return number && number <= n->n_numbers ? intern_get(n->strings, n->numbers[number - 1]) : NULL;
-}
-
-static int take_string(struct namer *n, const uint8_t *text, size_t bytes)
-{
-    if (n->n_numbers == NAMER_STRINGS_MAX)
-        return -EBADMSG;
-    n->numbers = mem_grow(n->numbers, &n->numbers_cap, n->n_numbers + 1, sizeof(*n->numbers));
-    n->numbers[n->n_numbers++] = intern_put_n(n->strings, (const char *)text, bytes);
-    return 0;
-}
-
-static int take_line(struct namer *n, const uint8_t *from, struct symbol_line *ret)
-{
-    struct namer_line line;
-    memcpy(&line, from, sizeof(line));
-    if (!line.name || !line.linkage_name || line.name > n->n_numbers ||
-        line.linkage_name > n->n_numbers || line.file > n->n_numbers)
-        return -EBADMSG;
-    *ret = (struct symbol_line){.name = string_of(n, line.name),
-                                .linkage_name = string_of(n, line.linkage_name),
-                                .file = string_of(n, line.file),
-                                .line = line.line,
-                                .start_line = line.start_line};
-    return 0;
-}
-
-static bool is_sound(const struct namer *n, const struct namer_result *r, size_t bytes)
-{
-    bool lines = n->questions[n->first].kind == NAMER_LINES;
-    if (n->sent == n->first || r->number != n->first || r->n_lines > SYMBOL_LINES_MAX ||
-        bytes != sizeof(*r) + r->n_lines * sizeof(struct namer_line))
-        return false;
-    if (lines)
-        return !r->text && (r->rc > 0 ? r->n_lines == (uint32_t)r->rc : r->rc < 0 && !r->n_lines);
-    return r->text && r->text <= n->n_numbers && !r->rc && !r->n_lines;
-}
-
-/* 1, or -EBADMSG. */
-static int take_result(struct namer *n, const uint8_t *from, size_t bytes, struct namer_answer *ret)
-{
-    struct namer_result r;
-    if (bytes < sizeof(r))
-        return -EBADMSG;
-    memcpy(&r, from, sizeof(r));
-    if (!is_sound(n, &r, bytes))
-        return -EBADMSG;
-    for (uint32_t i = 0; i < r.n_lines; i++)
-        if (take_line(n, from + sizeof(r) + i * sizeof(struct namer_line), &n->lines[i]) < 0)
-            return -EBADMSG;
-    n->tables_cut = r.tables_cut > n->tables_cut ? r.tables_cut : n->tables_cut;
-    n->lines_cut = r.lines_cut > n->lines_cut ? r.lines_cut : n->lines_cut;
-    n->names_folded = r.names_folded > n->names_folded ? r.names_folded : n->names_folded;
-    *ret = (struct namer_answer){.rc = r.rc == 0 || r.rc > 0 || r.rc == -ENODATA ? r.rc : -EBADMSG,
-                                 .lines = n->lines,
-                                 .text = r.text ? string_of(n, r.text) : ""};
-    return 1;
-}
-
-/* 1 with the next answer, 0 where it has not come yet, -EBADMSG. */
-static int parse(struct namer *n, struct namer_answer *ret)
-{
-    struct namer_head head;
-    int rc = 0;
-    while (rc == 0 && n->in_bytes - n->in_done >= sizeof(head)) {
-        const uint8_t *from = n->in + n->in_done + sizeof(head);
-        memcpy(&head, n->in + n->in_done, sizeof(head));
-        if (head.bytes > FRAME_MAX_BYTES)
-            return -EBADMSG;
-        if (n->in_bytes - n->in_done - sizeof(head) < head.bytes)
-            break;
-        n->in_done += sizeof(head) + head.bytes;
-        if (head.frame == NAMER_STRING)
-            rc = take_string(n, from, head.bytes);
-        else
-            rc = head.frame == NAMER_ANSWER ? take_result(n, from, head.bytes, ret) : -EBADMSG;
-    }
-    return rc;
-}
+/* --- receiving */
 
 /* How many bytes have come; 0 where it has ended, -EAGAIN. */
 static ssize_t receive(struct namer *n)
 {
-    memmove(n->in, n->in + n->in_done, n->in_bytes - n->in_done);
-    n->in_bytes -= n->in_done;
-    n->in_done = 0;
-    ssize_t got = recv(n->process.fd, n->in + n->in_bytes, IN_BYTES - n->in_bytes, MSG_DONTWAIT);
+    size_t room;
+    uint8_t *at = namer_reader_room(&n->reader, &room);
+    ssize_t got = recv(n->process.fd, at, room, MSG_DONTWAIT);
     if (got > 0)
-        n->in_bytes += (size_t)got;
+        namer_reader_put(&n->reader, (size_t)got);
     if (got < 0)
         return errno == EAGAIN || errno == EINTR ? -EAGAIN : 0;
     return got;
+}
+
+static int parse(struct namer *n, struct namer_answer *ret)
+{
+    struct namer_expected expected = {
+        .kind = n->questions[n->first].kind, .number = n->first, .asked = n->sent > n->first};
+    return namer_reader_next(&n->reader, &expected, ret);
 }
 
 /* --- answers */
@@ -507,12 +377,11 @@ static void refuse(struct namer *n, struct namer_answer *ret)
 {
     const struct question *q = &n->questions[n->first];
     char text[512] = "";
-    const struct trouble *t = q->kind == NAMER_ADVICE ? trouble_of(n, q->module) : NULL;
-    if (t)
-        describe(n, t, text, sizeof(text));
-    uint32_t kept = intern_put(n->strings, q->text ? q->text : text);
+    if (q->kind == NAMER_ADVICE)
+        namer_troubles_of(&n->troubles, q->module, text, sizeof(text));
+    uint32_t kept = intern_put(n->reader.strings, q->text ? q->text : text);
     *ret = (struct namer_answer){
-        .tag = q->tag, .rc = -ENOTRECOVERABLE, .text = intern_get(n->strings, kept)};
+        .tag = q->tag, .rc = -ENOTRECOVERABLE, .text = intern_get(n->reader.strings, kept)};
 }
 
 /* One step of getting the first question answered: 1 done, 0 it is to be waited for, -EAGAIN to be
@@ -578,17 +447,17 @@ bool namer_next(struct namer *n, struct namer_answer *ret, void (*meanwhile)(voi
 
 uint64_t namer_tables_cut(const struct namer *n)
 {
-    return n->tables_cut;
+    return n->reader.tables_cut;
 }
 
 uint64_t namer_lines_cut(const struct namer *n)
 {
-    return n->lines_cut;
+    return n->reader.lines_cut;
 }
 
 uint64_t namer_names_folded(const struct namer *n)
 {
-    return n->names_folded + intern_overflowed(n->strings);
+    return n->reader.names_folded + intern_overflowed(n->reader.strings);
 }
 
 void namer_cost(struct namer *n, uint64_t *ret_cpu_ns, uint64_t *ret_peak_bytes)

@@ -16,15 +16,16 @@
  * ask, so it has the modules, and lives on with what it has read; a question about a module that
  * was added later makes it be forked anew. It dies with us (with the thread that asked).
  *
- * Where it dies, answers nonsense, or answers nothing for NAMER_PATIENCE_MS, the question that it
+ * Where it dies, answers nonsense, gives no sign of life for NAMER_PATIENCE_MS (while it downloads:
+ * NAMER_DOWNLOAD_MS) or no answer for NAMER_SLOW_TIMES as long, the question that it
  * was at is asked again of a new one, which reads less of the module: first without its DWARF, then
  * (after a hang at once) no other file than the module itself. After that, all questions about the
  * module have no answer. namer_trouble() tells. After NAMER_DEATHS_MAX deaths, or NAMER_HANGS_MAX
  * of them for want of an answer, nothing more is looked up. A process that can't be killed (a file
  * on FUSE that hangs) is left behind.
  *
- * Time that we do not look is not its time: between two calls NAMER_LOOK_MS count at most. One that
- * is ready to run, but has hardly been given a CPU, has five times as long.
+ * Time that we do not look is not its time: between two calls NAMER_LOOK_MS count at most. Silence
+ * of one that is ready to run, but has hardly been given a CPU, is none.
  *
  * Not asked by more than one thread. It can be driven by poll(2), between other things; memory is
  * kept for the questions since there was none without an answer:
@@ -37,6 +38,8 @@
  */
 enum {
     NAMER_PATIENCE_MS = 2000,
+    NAMER_DOWNLOAD_MS = 90 * 1000, /* debuginfod gives up after 60 s: see symbols/debuginfod.h */
+    NAMER_SLOW_TIMES = 5,
     NAMER_LOOK_MS = 50,
     NAMER_DEATHS_MAX = 64,
     NAMER_HANGS_MAX = 4,

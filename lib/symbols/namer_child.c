@@ -32,7 +32,7 @@ struct child {
     uint8_t in[sizeof(struct namer_request) + NAMER_TEXT_MAX_BYTES];
     size_t in_done, in_bytes;
     int fd;
-    _Atomic uint64_t *at; /* shared */
+    struct namer_page *page;
 };
 
 /* --- becoming one */
@@ -209,6 +209,7 @@ static void send_out(struct child *c)
 static struct symbols *symbols_of(struct child *c, enum namer_level level)
 {
     struct symbols_options opt = c->job->opt.symbols;
+    opt.heartbeat = &c->page->heartbeat;
     opt.tables_only = level != NAMER_ALL;
     if (level == NAMER_OWN) {
         opt.debug_dir = "/dev/null"; /* no debug file lies below it */
@@ -295,13 +296,14 @@ static _Noreturn void serve(struct child *c)
         if (r.text_bytes > NAMER_TEXT_MAX_BYTES || r.level >= NAMER_NONE)
             _exit(1);
         char *text = mem_strndup((const char *)receive(c, r.text_bytes), r.text_bytes);
-        atomic_store(c->at, r.number);
+        heartbeat_beat(&c->page->heartbeat);
+        atomic_store(&c->page->at, r.number);
         answer(c, &r, text);
         free(text);
     }
 }
 
-void namer_child_main(const struct namer_job *job, int fd, int err_fd, _Atomic uint64_t *at)
+void namer_child_main(const struct namer_job *job, int fd, int err_fd, struct namer_page *page)
 {
     become(job, fd, err_fd);
     if (job->opt.serve) {
@@ -311,6 +313,6 @@ void namer_child_main(const struct namer_job *job, int fd, int err_fd, _Atomic u
     struct child *c = mem_alloc(sizeof(*c));
     c->job = job;
     c->fd = fd;
-    c->at = at;
+    c->page = page;
     serve(c);
 }

@@ -3,9 +3,9 @@
 #define SYMBOLS_NAMER_CHILD_H
 
 #include <sched.h>
-#include <stdatomic.h>
 #include <sys/types.h>
 
+#include "symbols/heartbeat.h"
 #include "symbols/namer.h"
 
 /* What a namer's process is made of. */
@@ -17,9 +17,15 @@ struct namer_job {
     pid_t parent;
 };
 
+/* What it shares with the namer. */
+struct namer_page {
+    _Atomic uint64_t at; /* number of the question that it is at */
+    struct heartbeat heartbeat;
+};
+
 /* The process itself, after fork(2): answers what comes from fd until its end. err_fd is where its
- * last words go; at is shared: the number of the question that it is at. */
+ * last words go. */
 _Noreturn void namer_child_main(const struct namer_job *job, int fd, int err_fd,
-                                _Atomic uint64_t *at);
+                                struct namer_page *page);
 
 #endif

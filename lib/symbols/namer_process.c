@@ -18,7 +18,10 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-enum { END_MS = 1000 }; /* how long the end of what was killed is awaited */
+enum {
+    END_MS = 1000
+}; /* how long an end is awaited, be it of one that dies or one that is killed */
+enum { NS_PER_MS = 1000 * 1000 };
 
 static int take_fd(int *fd)
 {
@@ -40,7 +43,7 @@ static int fork_it(struct namer_process *p, const struct namer_job *job)
     int OX_CLOSE err_theirs = err[1];
     pid_t pid = fork();
     if (pid == 0)
-        namer_child_main(job, theirs, err_theirs, p->at);
+        namer_child_main(job, theirs, err_theirs, p->page);
     if (pid < 0)
         return -errno;
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -62,14 +65,14 @@ static int fork_it(struct namer_process *p, const struct namer_job *job)
 int namer_process_start(struct namer_process *p, const struct namer_job *job)
 {
     void *page =
-        mmap(NULL, sizeof(*p->at), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        mmap(NULL, sizeof(*p->page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return -errno;
-    p->at = page;
-    atomic_store(p->at, UINT64_MAX);
+    p->page = page;
+    atomic_store(&p->page->at, UINT64_MAX);
     int rc = fork_it(p, job);
     if (rc < 0)
-        munmap(page, sizeof(*p->at));
+        munmap(page, sizeof(*p->page));
     return rc;
 }
 
@@ -80,7 +83,7 @@ void namer_process_disown(struct namer_process *p)
     close(p->fd);
     close(p->err_fd);
     close(p->pidfd);
-    munmap(p->at, sizeof(*p->at));
+    munmap(p->page, sizeof(*p->page));
     p->fd = p->err_fd = p->pidfd = -1;
     p->pid = 0;
 }
@@ -152,13 +155,18 @@ static void name_end(int status, const char *words, char *how, size_t how_bytes)
 }
 
 /* Says where it has ended, and reaps it. */
-static bool reap(struct namer_process *p, int wait_ms)
+static bool reap(struct namer_process *p, uint64_t until_ns)
 {
     struct pollfd pfd = {.fd = p->pidfd, .events = POLLIN};
     siginfo_t si = {0};
     if (p->ended)
         return true;
-    if (poll(&pfd, 1, wait_ms) <= 0)
+    uint64_t now = clock_now_ns();
+    int left_ms = until_ns > now ? (int)((until_ns - now) / NS_PER_MS) : 0, ready;
+    do
+        ready = poll(&pfd, 1, left_ms);
+    while (ready < 0 && errno == EINTR && clock_now_ns() < until_ns);
+    if (ready <= 0)
         return false;
     namer_process_account(p); /* the last chance */
     if (waitid(P_PIDFD, (id_t)p->pidfd, &si, WEXITED | WNOHANG) == 0 && si.si_pid == p->pid) {
@@ -177,9 +185,10 @@ void namer_process_end(struct namer_process *p, char *how, size_t how_bytes)
     /* It shuts its socket a moment before it can be reaped. */
     struct pollfd shut = {.fd = p->fd, .events = POLLRDHUP};
     bool ending = poll(&shut, 1, 0) > 0 && shut.revents & (POLLHUP | POLLRDHUP);
-    if (!reap(p, ending ? END_MS : 0)) {
+    uint64_t until_ns = clock_now_ns() + (uint64_t)END_MS * NS_PER_MS;
+    if (!reap(p, ending ? until_ns - (uint64_t)END_MS * NS_PER_MS / 2 : 0)) {
         syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
-        reap(p, END_MS);
+        reap(p, until_ns);
     }
     ssize_t n = read(p->err_fd, words, sizeof(words) - 1);
     words[n > 0 ? n : 0] = '\0';

@@ -6,9 +6,9 @@
 
 /* A namer's process as its parent has it. */
 struct namer_process {
-    _Atomic uint64_t *at; /* shared with it, see namer_child.h; UINT64_MAX at first */
-    pid_t pid;            /* 0: none */
-    int pidfd;            /* its number may be another's once somebody has reaped it */
+    struct namer_page *page; /* shared with it; at: UINT64_MAX at first */
+    pid_t pid;               /* 0: none */
+    int pidfd;               /* its number may be another's once somebody has reaped it */
     int fd, err_fd;
     bool ended;                  /* somebody has reaped it: status */
     int status;                  /* of waitpid(2) */

@@ -54,7 +54,7 @@ static char *name_of_slot(struct module *m, const struct sections *s, uint64_t s
 {
     static const char *const relocations[] = {".rela.plt", ".rela.dyn"};
     for (size_t i = 0; i < sizeof(relocations) / sizeof(*relocations); i++) {
-        const Elf64_Shdr *h = sections_find(s, m, SHT_RELA, relocations[i]);
+        const Elf64_Shdr *h = sections_find(s, SHT_RELA, relocations[i]);
         if (!h || h->sh_link >= s->n)
             continue;
         uint64_t index = symbol_of_slot(m, h, slot);
@@ -70,8 +70,8 @@ int plt_find(struct module *m, const struct sections *s, uint64_t vaddr,
     const Elf64_Shdr *h = sections_at(s, vaddr);
     if (!h)
         return -ENODATA;
-    bool got = sections_named(s, m, h, ".plt.got");
-    if (!got && !sections_named(s, m, h, ".plt") && !sections_named(s, m, h, ".plt.sec"))
+    bool got = sections_named(s, h, ".plt.got");
+    if (!got && !sections_named(s, h, ".plt") && !sections_named(s, h, ".plt.sec"))
         return -ENODATA;
     /* GNU ld writes .plt.got entries of 8 bytes, or 16 with endbr64; sh_entsize tells. */
     uint64_t bytes = got && h->sh_entsize == ENTRY_BYTES / 2 ? ENTRY_BYTES / 2 : ENTRY_BYTES;

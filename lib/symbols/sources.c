@@ -16,7 +16,7 @@ struct sources *sources_new(struct module *m, uint32_t id)
     src->id = id;
     src->debug_rc = -ENODATA;
     src->rc = m->n_loads ? sections_read(&src->sections, m) : -EBADMSG;
-    src->go = sections_find(&src->sections, m, SHT_PROGBITS, ".gopclntab") != NULL;
+    src->go = sections_find(&src->sections, SHT_PROGBITS, ".gopclntab") != NULL;
     if (gotable_open(m, &src->gotable) < 0)
         src->gotable = NULL;
     return src;
@@ -30,7 +30,6 @@ void sources_free(struct sources *src)
         symtab_free(src->tables[i]);
     gotable_close(src->gotable);
     dwarf_file_free(src->dwarf);
-    dwarf_file_free(src->alt);
     sections_release(&src->debug_sections);
     sections_release(&src->sections);
     free(src);
@@ -56,10 +55,16 @@ static struct symtab *read_debug_table(struct sources *src, const struct sources
 /* The file that .gnu_debugdata holds becomes a module of its own. */
 static struct module *unpack_mini(struct sources *src, const struct sources_shared *shared)
 {
-    const Elf64_Shdr *h = sections_find(&src->sections, src->m, SHT_PROGBITS, ".gnu_debugdata");
+    const Elf64_Shdr *h = sections_find(&src->sections, SHT_PROGBITS, ".gnu_debugdata");
     uint8_t *data;
     uint64_t bytes;
-    if (!h || decompress_xz(src->m, h->sh_offset, h->sh_size, MINI_MAX_BYTES, &data, &bytes) < 0)
+    if (!h)
+        return NULL;
+    struct packed packed = {.m = src->m,
+                            .off = h->sh_offset,
+                            .bytes = h->sh_size,
+                            .heartbeat = shared->places.heartbeat};
+    if (decompress_xz(&packed, MINI_MAX_BYTES, &data, &bytes) < 0)
         return NULL;
     if (!debug_room_take(shared->debug, bytes)) {
         free(data);
@@ -107,18 +112,47 @@ const struct symtab *sources_table(struct sources *src, enum source source,
     return src->tables[source];
 }
 
+/* It has no code of its own: whose module it is opened for does not matter. */
+static struct dwarf_file *alt_file(struct sources *src, struct module *alt,
+                                   const struct sections *s, const struct sources_shared *shared)
+{
+    struct alt_files *alts = shared->alts;
+    for (size_t i = 0; i < alts->n; i++)
+        if (alts->items[i]->m == alt)
+            return alts->items[i];
+    struct dwarf_file *f = dwarf_file_open(alt, s, src->m, shared->debug);
+    if (!f)
+        return NULL;
+    alts->items = mem_grow(alts->items, &alts->cap, alts->n + 1, sizeof(struct dwarf_file *));
+    alts->items[alts->n++] = f;
+    return f;
+}
+
+void alt_files_release(struct alt_files *alts)
+{
+    for (size_t i = 0; i < alts->n; i++)
+        dwarf_file_free(alts->items[i]);
+    free(alts->items);
+}
+
+void alt_files_trim(struct alt_files *alts)
+{
+    for (size_t i = 0; i < alts->n; i++)
+        dwarf_file_trim(alts->items[i]);
+}
+
 static void open_alt(struct sources *src, struct module *file, const struct sections *s,
                      const struct sources_shared *shared)
 {
     struct module *alt;
     struct sections sections;
     src->alt_rc = 0;
-    if (!sections_find(s, file, SHT_PROGBITS, ".gnu_debugaltlink"))
+    if (!sections_find(s, SHT_PROGBITS, ".gnu_debugaltlink"))
         return;
     src->alt_rc = debug_file_alt(&shared->places, file, s, &alt, &sections);
     if (src->alt_rc < 0)
         return;
-    src->dwarf->alt = src->alt = dwarf_file_open(alt, &sections, src->m, shared->debug);
+    src->dwarf->alt = alt_file(src, alt, &sections, shared);
     sections_release(&sections);
 }
 
@@ -145,6 +179,4 @@ void sources_trim(struct sources *src)
 {
     if (src->dwarf)
         dwarf_file_trim(src->dwarf);
-    if (src->alt)
-        dwarf_file_trim(src->alt);
 }

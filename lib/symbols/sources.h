@@ -22,7 +22,17 @@ struct sources_shared {
     struct debug_places places;
     struct symtab_room *functions;
     struct debug_room *debug;
+    struct alt_files *alts;
 };
+
+/* What dwz moved out of several debug files is read once. */
+struct alt_files {
+    struct dwarf_file **items; /* owned */
+    size_t n, cap;
+};
+void alt_files_release(struct alt_files *alts);
+/* As sources_trim(). */
+void alt_files_trim(struct alt_files *alts);
 
 /* What names the functions of one module, and where in the source they are. */
 struct sources {
@@ -43,7 +53,6 @@ struct sources {
 
     bool dwarf_tried;
     struct dwarf_file *dwarf; /* owned; NULL: none */
-    struct dwarf_file *alt;   /* owned; what dwz moved out of it, or NULL */
     int alt_rc;               /* -EBADMSG, -ENODATA where it is named and was not found */
 };
 

@@ -40,6 +40,7 @@ struct symbols {
     struct modules debug_files;
     struct symtab_room room;
     struct debug_room debug_room;
+    struct alt_files alts;
     struct sources_shared shared; /* points to the members above */
 };
 
@@ -51,15 +52,18 @@ struct symbols *symbols_new(const struct symbols_options *opt)
     s->debug_dir = mem_strdup(opt->debug_dir ? opt->debug_dir : "/usr/lib/debug");
     s->strings = intern_new(NAMES_MAX_BYTES);
     s->room.left = FUNCTIONS_MAX;
+    s->debug_room.heartbeat = opt->heartbeat;
     s->debug_room.max_bytes = DEBUG_MAX_BYTES;
     s->debug_room.max_work = opt->entries_max ? opt->entries_max : DEBUG_MAX_WORK;
     s->shared = (struct sources_shared){.places = {.debug_dir = s->debug_dir,
                                                    .debuginfod = opt->debuginfod,
                                                    .open_in_target = opt->open_in_target,
                                                    .open_arg = opt->open_arg,
+                                                   .heartbeat = opt->heartbeat,
                                                    .files = &s->debug_files},
                                         .functions = &s->room,
-                                        .debug = &s->debug_room};
+                                        .debug = &s->debug_room,
+                                        .alts = &s->alts};
     return s;
 }
 
@@ -69,6 +73,7 @@ void symbols_free(struct symbols *s)
         return;
     for (size_t i = 0; i < s->n; i++)
         sources_free(s->modules[i]);
+    alt_files_release(&s->alts);
     free(s->modules);
     free(s->known);
     map_release(&s->by_module);
@@ -214,6 +219,7 @@ static void prepare_debug_room(struct symbols *s)
     room->wanting = false;
     for (size_t i = 0; i < s->n; i++)
         sources_trim(s->modules[i]);
+    alt_files_trim(&s->alts);
     room->floor_bytes = room->bytes < room->max_bytes ? room->bytes : room->max_bytes;
 }
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "symbols/heartbeat.h"
 #include "target/module.h"
 
 /*
@@ -25,14 +26,15 @@ struct symbols_options {
         demangle;          /* full: with return and template types as libiberty's DMGL_VERBOSE-less
                               default with parameters; simple: without parameters; none: as linked */
     const char *debug_dir; /* NULL: /usr/lib/debug; copied */
-    uint64_t entries_max; /* of debug information that are looked at for one address; 0: 50 M */
+    uint64_t entries_max;  /* of debug information that are looked at for one address; 0: 50 M */
     bool tables_only;      /* neither lines nor inlined functions: no DWARF is read */
     bool debuginfod;       /* servers of $DEBUGINFOD_URLS may be asked, which takes its time */
     /* Opens a path as the target of m sees it, below its root: O_RDONLY, O_NONBLOCK, no symbolic
      * links that lead elsewhere. symbols closes the file; negative where it can't be
      * had. NULL: debug files are looked for in our own root only. */
     int (*open_in_target)(void *arg, const struct module *m, const char *path);
-    void *open_arg; /* borrowed */
+    void *open_arg;              /* borrowed */
+    struct heartbeat *heartbeat; /* borrowed; NULL, or it is stepped while something takes long */
 };
 
 /* The modules that it is asked about must outlive it. */

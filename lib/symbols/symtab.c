@@ -170,7 +170,7 @@ static int read_entries(struct symtab *t, const struct sections *s, const Elf64_
 struct symtab *symtab_read(struct module *m, const struct sections *s, uint32_t type,
                            struct symtab_room *room)
 {
-    const Elf64_Shdr *table = sections_find(s, m, type, NULL);
+    const Elf64_Shdr *table = sections_find(s, type, NULL);
     if (!table || table->sh_entsize != sizeof(Elf64_Sym) || table->sh_link >= s->n)
         return NULL;
     struct symtab *t = mem_alloc(sizeof(*t));

@@ -76,9 +76,9 @@ static uint64_t pointer_in(struct module *m, const struct sections *s, const Elf
         module_read(m, &word, sizeof(word), h->sh_offset + at) < 0)
         return 0;
     if (!word)
-        word = relocated(m, sections_find(s, m, SHT_RELA, ".rela.dyn"), h->sh_addr + at);
+        word = relocated(m, sections_find(s, SHT_RELA, ".rela.dyn"), h->sh_addr + at);
     if (!word)
-        word = relocated(m, sections_find(s, m, SHT_RELA, ".rela"), h->sh_addr + at);
+        word = relocated(m, sections_find(s, SHT_RELA, ".rela"), h->sh_addr + at);
     return word;
 }
 
@@ -89,7 +89,7 @@ static uint64_t text_start(struct module *m, const struct sections *s, const Elf
 {
     enum { TEXT = 22 * 8 }; /* moduledata.text */
     uint64_t said = pointer_in(m, s, table, offsetof(struct head_118, text_start));
-    const Elf64_Shdr *data = said ? NULL : sections_find(s, m, SHT_PROGBITS, ".go.module");
+    const Elf64_Shdr *data = said ? NULL : sections_find(s, SHT_PROGBITS, ".go.module");
     if (!data || pointer_in(m, s, data, 0) != table->sh_addr)
         return said;
     return pointer_in(m, s, data, TEXT);
@@ -133,9 +133,9 @@ int gotable_open(struct module *m, struct gotable **ret_table)
     struct sections s;
     if (sections_read(&s, m) < 0)
         return -ENODATA;
-    const Elf64_Shdr *h = sections_find(&s, m, SHT_PROGBITS, ".gopclntab");
+    const Elf64_Shdr *h = sections_find(&s, SHT_PROGBITS, ".gopclntab");
     if (!h) /* position-independent */
-        h = sections_find(&s, m, SHT_PROGBITS, ".data.rel.ro.gopclntab");
+        h = sections_find(&s, SHT_PROGBITS, ".data.rel.ro.gopclntab");
     int rc = -ENODATA;
     if (h) {
         struct gotable *t = mem_alloc(sizeof(*t));

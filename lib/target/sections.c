@@ -7,7 +7,11 @@
 
 #include "base/mem.h"
 
-enum { SECTIONS_MAX = 65536, NAME_MAX_BYTES = 32, NOTE_MAX_BYTES = 4096 };
+enum {
+    SECTIONS_MAX = 65536,
+    NAMES_MAX_BYTES = 4 << 20, /* of all; those of a linked file take a few hundred */
+    NOTE_MAX_BYTES = 4096
+};
 
 /* gABI 1.2 "Sections": counts from SHN_LORESERVE up stand in section 0. */
 static int extend(struct module *m, const Elf64_Ehdr *e, uint64_t *n, uint64_t *names)
@@ -24,6 +28,17 @@ static int extend(struct module *m, const Elf64_Ehdr *e, uint64_t *n, uint64_t *
     if (*names == SHN_XINDEX)
         *names = zero.sh_link;
     return 0;
+}
+
+static void read_names(struct sections *s, struct module *m, const Elf64_Shdr *h)
+{
+    if (!h->sh_size || h->sh_size > NAMES_MAX_BYTES || h->sh_size > m->file_bytes)
+        return;
+    char *names OX_FREE = mem_alloc(h->sh_size);
+    if (module_read(m, names, h->sh_size, h->sh_offset) < 0)
+        return;
+    s->names = OX_TAKE(names);
+    s->names_bytes = h->sh_size;
 }
 
 int sections_read(struct sections *ret_sections, struct module *m)
@@ -44,10 +59,8 @@ int sections_read(struct sections *ret_sections, struct module *m)
     if (module_read(m, items, n * sizeof(Elf64_Shdr), e.e_shoff) < 0)
         return -EBADMSG;
     struct sections read = {.n = n};
-    if (names < n) {
-        read.names_off = items[names].sh_offset;
-        read.names_bytes = items[names].sh_size;
-    }
+    if (names < n)
+        read_names(&read, m, &items[names]);
     read.items = OX_TAKE(items);
     *ret_sections = read;
     return 0;
@@ -58,26 +71,21 @@ void sections_release(struct sections *s)
     if (!s)
         return;
     free(s->items);
+    free(s->names);
     memset(s, 0, sizeof(*s));
 }
 
-bool sections_named(const struct sections *s, struct module *m, const Elf64_Shdr *section,
-                    const char *name)
+bool sections_named(const struct sections *s, const Elf64_Shdr *section, const char *name)
 {
-    char text[NAME_MAX_BYTES];
     size_t bytes = strlen(name) + 1;
-    if (bytes > sizeof(text) || section->sh_name >= s->names_bytes ||
-        s->names_bytes - section->sh_name < bytes ||
-        module_read(m, text, bytes, s->names_off + section->sh_name) < 0)
-        return false;
-    return !memcmp(text, name, bytes);
+    return section->sh_name < s->names_bytes && s->names_bytes - section->sh_name >= bytes &&
+           !memcmp(s->names + section->sh_name, name, bytes);
 }
 
-const Elf64_Shdr *sections_find(const struct sections *s, struct module *m, uint32_t type,
-                                const char *name)
+const Elf64_Shdr *sections_find(const struct sections *s, uint32_t type, const char *name)
 {
     for (size_t i = 0; i < s->n; i++)
-        if (s->items[i].sh_type == type && (!name || sections_named(s, m, &s->items[i], name)))
+        if (s->items[i].sh_type == type && (!name || sections_named(s, &s->items[i], name)))
             return &s->items[i];
     return NULL;
 }

@@ -47,8 +47,8 @@ enum snapshot_source { SOURCE_ASLEEP, SOURCE_STOPPED, SOURCE_PERF, SOURCE_N };
 enum {
     SNAPSHOT_RED_ZONE_BYTES = 128,          /* psABI: below RSP, may be used by leaf functions */
     SNAPSHOT_STACK_MAX_BYTES = 1024 * 1024, /* no more is ever copied, of both stacks */
-    SNAPSHOT_PIECES_MAX = 64,
-    SNAPSHOT_PIECES_BYTES = 256 * 1024,
+    SNAPSHOT_PIECES_MAX = 192,
+    SNAPSHOT_PIECES_BYTES = 1024 * 1024,
     SNAPSHOT_BUF_BYTES = SNAPSHOT_STACK_MAX_BYTES + SNAPSHOT_PIECES_BYTES,
 };
 
@@ -77,7 +77,8 @@ struct snapshot {
     bool interrupted_cut; /* as stack_cut */
     struct snapshot_piece pieces[SNAPSHOT_PIECES_MAX];
     size_t n_pieces;
-    bool pieces_cut; /* a limit left some out */
+    bool pieces_cut;  /* a limit left some out */
+    bool refs_copied; /* what the lists' records refer to is among them */
 };
 
 #endif

@@ -162,7 +162,6 @@ static int fde_read(struct cfi *c, struct module *m, struct section *s, uint64_t
     if (!cfi_fde_program(&e, fde.cie))
         return -EBADMSG;
     fde.program = e.body;
-    fde.signal_frame = fde.cie->signal_frame;
     *ret_fde = fde;
     return 0;
 }
@@ -278,7 +277,7 @@ static void eh_frame_from_sections(struct cfi *c, struct module *m, struct secti
     for (size_t i = 0; i < sections.n; i++) {
         const Elf64_Shdr *h = &sections.items[i];
         if (!(h->sh_flags & SHF_ALLOC) || h->sh_type == SHT_NOBITS ||
-            !sections_named(&sections, m, h, ".eh_frame"))
+            !sections_named(&sections, h, ".eh_frame"))
             continue;
         index_build(c, m, s, h->sh_addr, h->sh_size);
         break;

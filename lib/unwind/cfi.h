@@ -22,7 +22,6 @@ enum { CFI_KEPT_BYTES_MAX = 256 << 20 };
 /* Borrowed from the struct cfi: holds until its next call. */
 struct cfi_fde {
     uint64_t start, end; /* vaddr of the code it describes, end excluded */
-    bool signal_frame;   /* its caller was interrupted, it did not call */
     struct cfi_reader program;
     const struct cfi_cie *cie;
 };

@@ -21,7 +21,8 @@ struct cfi_entry {
 
 struct cfi_cie {
     struct cfi_terms terms;
-    bool sized, signal_frame;
+    bool sized;
+    bool signal_frame;        /* callers were interrupted, they did not call */
     struct cfi_state initial; /* its blocks: borrowed from the CIE's bytes */
 };
 

@@ -82,10 +82,10 @@ int debug_frame_read(struct module *m, uint64_t room_bytes, uint8_t **ret_bytes,
     int rc = sections_read(&sections, m);
     if (rc < 0)
         return rc;
-    const Elf64_Shdr *s = sections_find(&sections, m, SHT_PROGBITS, ".debug_frame");
+    const Elf64_Shdr *s = sections_find(&sections, SHT_PROGBITS, ".debug_frame");
     bool old = !s;
     if (old)
-        s = sections_find(&sections, m, SHT_PROGBITS, ".zdebug_frame");
+        s = sections_find(&sections, SHT_PROGBITS, ".zdebug_frame");
     rc = s ? read_section(m, s, old, room_bytes, ret_bytes, ret_n) : -ENODATA;
     sections_release(&sections);
     return rc;

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "unwind/fallback.h"
 
-#include <libunwind-x86_64.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "base/mem.h"
+#include "unwind/libunwind_space.h"
 #include "unwind/stack_words.h"
-
-/* Exported by libunwind-x86_64 for debuggers, but in no header of its own. */
-int _Ux86_64_dwarf_search_unwind_table(unw_addr_space_t as, unw_word_t ip, unw_dyn_info_t *di,
-                                       unw_proc_info_t *pi, int need_unwind_info, void *arg);
 
 enum {
     ROW_STATE_BYTES = 384, /* 184 in Debian's build, 328 in one for the Microsoft ABI as well */
@@ -105,13 +100,6 @@ static int access_reg(unw_addr_space_t space, unw_regnum_t reg, unw_word_t *valu
     return 0;
 }
 
-static int access_fpreg(unw_addr_space_t space, unw_regnum_t reg, unw_fpreg_t *value, int write,
-                        void *arg)
-{
-    (void)space, (void)reg, (void)value, (void)write, (void)arg;
-    return -UNW_EBADREG;
-}
-
 static int find_proc_info(unw_addr_space_t space, unw_word_t ip, unw_proc_info_t *pi, int need,
                           void *arg)
 {
@@ -129,41 +117,13 @@ static int find_proc_info(unw_addr_space_t space, unw_word_t ip, unw_proc_info_t
     return _Ux86_64_dwarf_search_unwind_table(space, ip, &di, pi, need, arg);
 }
 
-static void put_unwind_info(unw_addr_space_t space, unw_proc_info_t *pi, void *arg)
-{
-    (void)space, (void)pi, (void)arg;
-}
-
-static int no_dyn_info(unw_addr_space_t space, unw_word_t *addr, void *arg)
-{
-    (void)space, (void)addr, (void)arg;
-    return -UNW_ENOINFO;
-}
-
-static int no_resume(unw_addr_space_t space, unw_cursor_t *cursor, void *arg)
-{
-    (void)space, (void)cursor, (void)arg;
-    return -UNW_EINVAL;
-}
-
 struct fallback *fallback_new(struct cfi *c)
 {
-    unw_accessors_t accessors = {
-        .find_proc_info = find_proc_info,
-        .put_unwind_info = put_unwind_info,
-        .get_dyn_info_list_addr = no_dyn_info,
-        .access_mem = access_mem,
-        .access_reg = access_reg,
-        .access_fpreg = access_fpreg,
-        .resume = no_resume,
-    };
+    const struct libunwind_access access = {
+        .find_proc_info = find_proc_info, .access_mem = access_mem, .access_reg = access_reg};
     struct fallback *f = mem_alloc(sizeof(*f));
     f->cfi = c;
-    f->space = unw_create_addr_space(&accessors, 0);
-    if (!f->space)
-        die("out of memory");
-    /* Under any other policy each look-up blocks and unblocks all signals: two system calls. */
-    unw_set_caching_policy(f->space, UNW_CACHE_NONE);
+    f->space = libunwind_space_new(&access);
     return f;
 }
 

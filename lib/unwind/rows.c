@@ -146,7 +146,7 @@ static bool row_take(void *arg, uint64_t start, uint64_t end, const struct cfi_s
     struct rows *r = c->rows;
     struct row row = {.how = ROW_PLAIN};
     (void)end;
-    if (c->fde->signal_frame)
+    if (c->fde->cie->signal_frame)
         row = (struct row){.how = ROW_SIGNAL};
     else if (!put_cfa(&row, &state->cfa) || !put_rules(&row, state))
         row = (struct row){.how = ROW_LIBUNWIND};

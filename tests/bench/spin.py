@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""spin.py COUNTER SECONDS: computes in Python, a score of calls deep, and counts its rounds in a page.
+"""spin.py PROGRESS-FILE SECONDS: computes in Python, a score of calls deep, and tells of its progress.
 
-Methods, a generator, a callback of C code: what a service does between two requests.
+Methods, a generator, a callback of C code: what a service does between two requests. The file is
+progress.h's struct.
 """
 import mmap
 import struct
@@ -41,11 +42,15 @@ def main():
     account = Account(1)
     with open(sys.argv[1], "r+b") as file:
         page = mmap.mmap(file.fileno(), 4096)
-    rounds = 0
+    rounds, last = 0, time.monotonic_ns()
     while rounds % 1024 or time.monotonic() < end:
         descend(16, account)
         rounds += 1
         struct.pack_into("=Q", page, 0, rounds)
+        now = time.monotonic_ns()
+        if now - last > struct.unpack_from("=Q", page, 8)[0]:
+            struct.pack_into("=Q", page, 8, now - last)
+        last = now
 
 
 main()

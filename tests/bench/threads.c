@@ -1,33 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many threads, of which few run: those count their iterations where others can read them, the rest
- * read a pipe that stays empty.
- * usage: threads COUNTER-FILE SECONDS ALL BUSY
+ * Many threads, of which few compute, below a dozen of calls; the others sleep below as many, and
+ * are awake every now and then.
+ * usage: threads PROGRESS-FILE SECONDS ALL BUSY NAP-MS (0: for ever)
  */
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-enum { COUNTER_BYTES = 4096, THREAD_STACK_BYTES = 64 * 1024, ROUND = 20000 };
+#include "progress.h"
+
+#define NOINLINE __attribute__((noinline, noclone))
+
+enum { THREAD_STACK_BYTES = 64 * 1024, ROUND = 10000, DEPTH = 12 };
 
 struct bench {
-    uint64_t *counter;
-    int empty_pipe[2];
+    struct progress *page;
+    struct timespec nap;
+    volatile uint64_t sink; /* what is done after a call keeps it from becoming a jump */
 };
 
-static uint64_t *open_counter(const char *path)
-{
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    void *p = mmap(NULL, COUNTER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
-
-__attribute__((noinline)) static uint64_t mix(uint64_t seed)
+NOINLINE static uint64_t mix(uint64_t seed)
 {
     for (unsigned i = 0; i < ROUND; i++) {
         seed ^= seed << 13;
@@ -37,22 +31,43 @@ __attribute__((noinline)) static uint64_t mix(uint64_t seed)
     return seed;
 }
 
-static void *run(void *arg)
+NOINLINE static void compute(struct bench *b)
 {
-    struct bench *b = arg;
-    uint64_t seed = 88172645463325252U;
+    uint64_t seed = 88172645463325252U, last_ns = progress_clock_ns(CLOCK_MONOTONIC);
     while (seed != 0) { /* a xorshift never gets to 0 */
         seed = mix(seed);
-        __atomic_add_fetch(b->counter, 1, __ATOMIC_RELAXED);
+        progress_unit(b->page, &last_ns);
     }
+}
+
+NOINLINE static void rest(struct bench *b)
+{
+    for (;;)
+        if (b->nap.tv_sec || b->nap.tv_nsec)
+            nanosleep(&b->nap, NULL);
+        else
+            pause();
+}
+
+NOINLINE static void descend(struct bench *b, void (*end)(struct bench *b), int depth)
+{
+    if (depth)
+        descend(b, end, depth - 1);
+    else
+        end(b);
+    b->sink++;
+}
+
+static void *run_busy(void *arg)
+{
+    descend(arg, compute, DEPTH);
     return NULL;
 }
 
-static void *sleep_on(void *arg)
+static void *run_idle(void *arg)
 {
-    struct bench *b = arg;
-    char byte;
-    return read(b->empty_pipe[0], &byte, 1) > 0 ? arg : NULL;
+    descend(arg, rest, DEPTH);
+    return NULL;
 }
 
 static bool start_threads(struct bench *b, unsigned long all, unsigned long busy)
@@ -62,7 +77,7 @@ static bool start_threads(struct bench *b, unsigned long all, unsigned long busy
     pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
     for (unsigned long i = 1; i < all; i++) {
         pthread_t thread;
-        if (pthread_create(&thread, &attr, i <= busy ? run : sleep_on, b) != 0)
+        if (pthread_create(&thread, &attr, i <= busy ? run_busy : run_idle, b) != 0)
             return false;
     }
     return true;
@@ -70,12 +85,15 @@ static bool start_threads(struct bench *b, unsigned long all, unsigned long busy
 
 int main(int argc, char **argv)
 {
-    struct bench b = {.counter = argc == 5 ? open_counter(argv[1]) : NULL};
-    if (!b.counter || pipe(b.empty_pipe) != 0)
+    struct bench b = {.page = argc == 6 ? progress_open(argv[1]) : NULL};
+    if (!b.page)
         return 2;
     alarm((unsigned)strtoul(argv[2], NULL, 10));
+    unsigned long nap_ms = strtoul(argv[5], NULL, 10);
+    b.nap = (struct timespec){.tv_sec = (time_t)(nap_ms / 1000),
+                              .tv_nsec = (long)(nap_ms % 1000) * 1000000};
     if (!start_threads(&b, strtoul(argv[3], NULL, 10), strtoul(argv[4], NULL, 10)))
         return 1;
-    sleep_on(&b);
+    run_idle(&b);
     return 0;
 }

@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a frame costs: unwinds all snapshots of a file (oxprof dump --save) again and again, by
- * rows and by libunwind, and compiles rows for random places of the modules that were seen.
+ * rows, by libunwind and by libdw, and compiles rows for random places of the modules that were
+ * seen.
  *
  *     unwind_bench FILE [ROUNDS]
  */
 #include <inttypes.h>
-#include <libunwind-x86_64.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../oracles/oracles.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "capture/snapfile.h"
+#include "unwind/libunwind_space.h"
 #include "unwind/pages.h"
 #include "unwind/rows.h"
 #include "unwind/stack_words.h"
 #include "unwind/unwind.h"
-
-int _Ux86_64_dwarf_search_unwind_table(unw_addr_space_t as, unw_word_t ip, unw_dyn_info_t *di,
-                                       unw_proc_info_t *pi, int need_unwind_info, void *arg);
 
 enum { ENDS = STACK_UNMAPPED + 1, HOWS = FRAME_KNOWN_CODE + 1, PLACES = 1000 };
 
@@ -48,7 +47,7 @@ static struct result by_rows(const struct snapfile *file, unsigned rounds)
     uint64_t frames = 0, start = 0;
     for (unsigned round = 0; round <= rounds; round++) {
         if (round == 1)
-            start = clock_now_ns();
+            start = clock_own_cpu_ns();
         for (size_t i = 0; i < file->n_items; i++) {
             const struct snapshot *snap = &file->items[i].snap;
             unwinder_walk(u, snap, snapfile_maps(file, snap->pid), &stack);
@@ -60,7 +59,7 @@ static struct result by_rows(const struct snapfile *file, unsigned rounds)
                 count(&r.counts, &stack);
         }
     }
-    r.ns_per_frame = (double)(clock_now_ns() - start) / (double)(frames ? frames : 1);
+    r.ns_per_frame = (double)(clock_own_cpu_ns() - start) / (double)(frames ? frames : 1);
     unwinder_free(u);
     return r;
 }
@@ -103,13 +102,6 @@ static int access_reg(unw_addr_space_t space, unw_regnum_t reg, unw_word_t *valu
     return 0;
 }
 
-static int access_fpreg(unw_addr_space_t space, unw_regnum_t reg, unw_fpreg_t *value, int write,
-                        void *arg)
-{
-    (void)space, (void)reg, (void)value, (void)write, (void)arg;
-    return -UNW_EBADREG;
-}
-
 static int find_proc_info(unw_addr_space_t space, unw_word_t ip, unw_proc_info_t *pi, int need,
                           void *arg)
 {
@@ -135,23 +127,6 @@ static int find_proc_info(unw_addr_space_t space, unw_word_t ip, unw_proc_info_t
     return _Ux86_64_dwarf_search_unwind_table(space, ip, &di, pi, need, arg);
 }
 
-static void put_unwind_info(unw_addr_space_t space, unw_proc_info_t *pi, void *arg)
-{
-    (void)space, (void)pi, (void)arg;
-}
-
-static int no_dyn_info(unw_addr_space_t space, unw_word_t *addr, void *arg)
-{
-    (void)space, (void)addr, (void)arg;
-    return -UNW_ENOINFO;
-}
-
-static int no_resume(unw_addr_space_t space, unw_cursor_t *cursor, void *arg)
-{
-    (void)space, (void)cursor, (void)arg;
-    return -UNW_EINVAL;
-}
-
 static uint64_t libunwind_walk(unw_addr_space_t space, struct remote *r)
 {
     unw_cursor_t cursor;
@@ -169,21 +144,16 @@ static uint64_t libunwind_walk(unw_addr_space_t space, struct remote *r)
 
 static struct result by_libunwind(const struct snapfile *file, unsigned rounds)
 {
-    unw_accessors_t accessors = {.find_proc_info = find_proc_info,
-                                 .put_unwind_info = put_unwind_info,
-                                 .get_dyn_info_list_addr = no_dyn_info,
-                                 .access_mem = access_mem,
-                                 .access_reg = access_reg,
-                                 .access_fpreg = access_fpreg,
-                                 .resume = no_resume};
+    const struct libunwind_access access = {
+        .find_proc_info = find_proc_info, .access_mem = access_mem, .access_reg = access_reg};
     struct result r = {0};
     struct remote remote = {.pages = pages_new()};
-    unw_addr_space_t space = unw_create_addr_space(&accessors, 0);
+    unw_addr_space_t space = libunwind_space_new(&access);
     unw_set_caching_policy(space, UNW_CACHE_GLOBAL);
     uint64_t frames = 0, start = 0;
     for (unsigned round = 0; round <= rounds; round++) {
         if (round == 1)
-            start = clock_now_ns();
+            start = clock_own_cpu_ns();
         for (size_t i = 0; i < file->n_items; i++) {
             remote.snap = &file->items[i].snap;
             remote.maps = snapfile_maps(file, remote.snap->pid);
@@ -194,9 +164,32 @@ static struct result by_libunwind(const struct snapfile *file, unsigned rounds)
                 r.counts.frames += n;
         }
     }
-    r.ns_per_frame = (double)(clock_now_ns() - start) / (double)(frames ? frames : 1);
+    r.ns_per_frame = (double)(clock_own_cpu_ns() - start) / (double)(frames ? frames : 1);
     unw_destroy_addr_space(space);
     pages_free(remote.pages);
+    return r;
+}
+
+static struct result by_libdw(const struct snapfile *file, unsigned rounds)
+{
+    struct result r = {0};
+    static struct oracle_stack stack;
+    struct by_elfutils *o = by_elfutils_new();
+    uint64_t frames = 0, start = 0;
+    for (unsigned round = 0; round <= rounds; round++) {
+        if (round == 1)
+            start = clock_own_cpu_ns();
+        for (size_t i = 0; i < file->n_items; i++) {
+            const struct snapshot *snap = &file->items[i].snap;
+            by_elfutils_walk(o, snap, snapfile_maps(file, snap->pid), &stack);
+            if (round)
+                frames += stack.n;
+            else
+                r.counts.frames += stack.n;
+        }
+    }
+    r.ns_per_frame = (double)(clock_own_cpu_ns() - start) / (double)(frames ? frames : 1);
+    by_elfutils_free(o);
     return r;
 }
 
@@ -210,16 +203,16 @@ static void compile_module(struct module *m)
             code = &m->loads[i];
     if (!code || !code->file_bytes)
         return;
-    uint64_t seed = 1, compiled = 0, start = clock_now_ns();
+    uint64_t seed = 1, compiled = 0, start = clock_own_cpu_ns();
     struct pages *pages = pages_new();
     struct cfi *cfi = cfi_new(pages);
     struct go_stacks *go_stacks = go_stacks_new();
-    struct rows *rows = rows_new(cfi, go_stacks);
+    struct rows *rows = rows_new(cfi, go_stacks, pages);
     for (int i = 0; i < PLACES; i++) {
         uint64_t vaddr = code->vaddr + clock_random_next(&seed) % code->file_bytes;
         compiled += rows_find(rows, m, vaddr)->how != ROW_NONE;
     }
-    double ms = (double)(clock_now_ns() - start) / 1e6;
+    double ms = (double)(clock_own_cpu_ns() - start) / 1e6;
     rows_free(rows);
     go_stacks_free(go_stacks);
     cfi_free(cfi);
@@ -229,10 +222,11 @@ static void compile_module(struct module *m)
 
 static void show_counts(const struct counts *c)
 {
-    static const char *const ends[ENDS] = {"complete",  "cut", "no CFI",   "no register",
-                                           "elsewhere", "bad", "too deep", "unmapped"};
-    static const char *const hows[HOWS] = {"leaf",          "row",       "signal",
-                                           "frame pointer", "libunwind", "go"};
+    static const char *const ends[ENDS] = {"complete",    "cut",       "no CFI",
+                                           "no register", "elsewhere", "bad",
+                                           "too deep",    "too much",  "unmapped"};
+    static const char *const hows[HOWS] = {"leaf",      "row", "signal",    "frame pointer",
+                                           "libunwind", "go",  "known code"};
     for (int i = 0; i < ENDS; i++)
         printf("stacks\t%s\t%" PRIu64 "\n", ends[i], c->ends[i]);
     for (int i = 0; i < HOWS; i++)
@@ -241,11 +235,14 @@ static void show_counts(const struct counts *c)
 
 static int run(const struct snapfile *file, unsigned rounds)
 {
-    struct result rows = by_rows(file, rounds), libunwind = by_libunwind(file, rounds);
+    unsigned few = rounds / 50 + 1;
+    struct result rows = by_rows(file, rounds), libunwind = by_libunwind(file, rounds),
+                  libdw = by_libdw(file, few);
     show_counts(&rows.counts);
     printf("rows\t%" PRIu64 " frames\t%.1f ns a frame\n", rows.counts.frames, rows.ns_per_frame);
     printf("libunwind\t%" PRIu64 " frames\t%.1f ns a frame\n", libunwind.counts.frames,
            libunwind.ns_per_frame);
+    printf("libdw\t%" PRIu64 " frames\t%.1f ns a frame\n", libdw.counts.frames, libdw.ns_per_frame);
     printf("ratio\t%.1f\n", libunwind.ns_per_frame / rows.ns_per_frame);
     for (size_t i = 0; i < file->modules.n; i++)
         compile_module(file->modules.items[i]);

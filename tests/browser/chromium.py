@@ -45,13 +45,13 @@ def high(fd):
 class Browser:
     """One browser with one page. Ends with its `with` block, with all of its processes."""
 
-    def __init__(self):
+    def __init__(self, *more_flags):
         self.profile = tempfile.TemporaryDirectory(prefix="oxprof-chromium-",
                                                    ignore_cleanup_errors=True)
         its_in, self.to = map(high, os.pipe())
         self.answers, its_out = map(high, os.pipe())
         # Chromium's sandbox does not work for root; what is opened here is our own file.
-        flags = FLAGS + (("--no-sandbox",) if os.geteuid() == 0 else ())
+        flags = FLAGS + more_flags + (("--no-sandbox",) if os.geteuid() == 0 else ())
         command = [program(), *flags, f"--user-data-dir={self.profile.name}", "about:blank"]
         self.process = subprocess.Popen(
             [sys.executable, "-c", START, str(its_in), str(its_out), *command],

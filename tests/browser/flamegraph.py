@@ -16,8 +16,10 @@ from harness import Target, oxprof
 
 PROFILES = os.environ.get("PROFILES", "build/tests/browser/profiles")
 ROW = re.compile(r"^ *(\d+) +([\d.]+) +(\d+) +([\d.]+) +(\S+) +(.*)$")
+DIFF_ROW = re.compile(r"^ *([\d.]+) +([\d.]+) +([-+][\d.]+) +([\d.]+) +(\S+) +(.*)$")
 MANY = "3000"
 MIXED_CPU, MIXED_ALL = 748, 2760
+CHANGED_CPU = 1540
 HOSTILE_NAME = '</script><img onerror=x>;"\\ 1'
 CONTRAST_AA = 4.5
 
@@ -29,6 +31,14 @@ TABLE = """(() => {
         tr.lastChild.querySelector("button").textContent,
         (tr.lastChild.querySelector(".place") || {textContent: ""}).textContent]);
 })()"""
+
+# The same of two profiles, as the text report writes them; the last cell: whether it is coloured.
+DIFF_TABLE = """[...document.querySelectorAll("#table tbody tr")].map(tr => {
+    const plain = i => tr.cells[i].textContent.replace(/[%\u00b1]/g, "").replace("\u2212", "-");
+    const place = tr.querySelector(".place");
+    return [plain(0), plain(1), plain(2), plain(3), plain(4), tr.querySelector("button").textContent +
+        (place ? ` (${place.textContent})` : ""), /gained|lost/.test(tr.cells[2].className)];
+})"""
 
 # Every stack with samples of its own, root first.
 STACKS = """(() => {
@@ -71,9 +81,11 @@ CONTRASTS = """(() => {
     for (const [name, theme] of Object.entries(THEMES))
         least[name] = Math.min(contrast(theme.match, theme.matchText),
             contrast(theme.all, theme.text),
+            ...[-1, -0.8, -0.1, 0, 0.1, 0.8, 1].map(
+                change => contrast(diffColor(name, change), theme.text)),
             ...oxprof.model.functions.map(f => contrast(colorOf(f, theme), theme.text)),
             ...oxprof.model.functions.map(f => contrast(theme.ground, theme.text)));
-    for (const name of ["--text", "--quiet", "--accent", "--wrong"])
+    for (const name of ["--text", "--quiet", "--accent", "--wrong", "--gained-text", "--lost-text"])
         for (const ground of ["--ground", "--raised"])
             least[`${name} on ${ground}`] = contrast(of(name), of(ground));
     least["--accent on --pressed"] = contrast(of("--accent"), of("--pressed"));
@@ -86,14 +98,15 @@ def printed(profile, form):
                           timeout=harness.END_S).stdout.decode()
 
 
-def report_blocks(text):
+def report_blocks(text, row=ROW):
     """{"on CPU": rows, "waiting": rows} of a text report, its columns as they stand there."""
     blocks, rows = {}, None
     for line in text.splitlines():
-        if line in ("# on CPU", "# waiting"):
-            rows = blocks.setdefault(line[2:], [])
+        title = re.match("# (on CPU|waiting)(:|$)", line)
+        if title:
+            rows = blocks.setdefault(title[1], [])
         elif not line.startswith("#"):
-            rows.append(ROW.match(line).groups())
+            rows.append(row.match(line).groups())
     return blocks
 
 
@@ -168,6 +181,49 @@ class FlameGraph(harness.Case):
                 self.choose("state", state)
                 with self.subTest(profile=profile, state=state):
                     self.assertEqual(self.table(), blocks[title])
+
+    def test_differences_are_those_of_the_text(self):
+        """The functions that the text shows, with its figures, and no others as news."""
+        self.show("diff")
+        blocks = report_blocks(printed("diff", "text"), DIFF_ROW)
+        for state, title in (("cpu", "on CPU"), ("wait", "waiting")):
+            self.choose("state", state)
+            news = [tuple(cells) for *cells, said in self.browser.run(DIFF_TABLE) if said]
+            with self.subTest(state=state):
+                self.assertEqual(news, blocks[title])
+
+    def test_gained_and_lost(self):
+        """Blocks as wide as the mean of their shares; two colours, and one for what is no news."""
+        self.show("diff")
+        self.assertEqual(self.text("title"), "pid 4242 (app) \u2192 pid 5151 (app)")
+        colors = {name: self.browser.run(f"""(() => {{ const {{view, chart}} = oxprof;
+            const all = chart.rows.flat().filter(b => b.i >= 0 && chart.nameOf(b.i) === {name!r});
+            const sum = all.reduce((n, b) => n + view.total[b.i], 0);
+            return [chart.fill(all[0]), sum / view.total[0]]; }})()""")
+            for name in ("crunch", "polish", "main", "work(int, std::vector<int> const&)")}
+        hue = {name: re.match(r"hsl\((\d+)", color) for name, (color, _) in colors.items()}
+        self.assertEqual((hue["crunch"][1], hue["polish"][1]), ("212", "14"))
+        self.assertIsNone(hue["main"])
+        self.assertIsNone(hue["work(int, std::vector<int> const&)"])
+        self.assertAlmostEqual(colors["crunch"][1], (230 / MIXED_CPU + 0) / 2)
+        self.assertAlmostEqual(colors["polish"][1], (0 + 390 / CHANGED_CPU) / 2)
+
+    def test_hover_and_search_tell_both_sides(self):
+        self.show("diff")
+        self.browser.hover(*self.point_of("<listcomp>"))
+        rows = [row.split() for row in self.text("tip").split("\n")[-2:]]
+        self.assertEqual(rows, [[what, "161", "21.52%", "640", "41.56%", "+20.03", "\u00b16.07"]
+                                for what in ("total", "self")])
+        self.search("polish|crunch")
+        self.assertEqual(self.text("matched"), "30.75% \u2192 25.32%")
+        self.browser.press("Escape")
+        self.click("parse")
+        self.assertEqual(self.text("zoomed"), "total 44.65% before, 51.95% after, "
+                         "difference +7.30 \u00b16.66")
+        self.browser.run("document.getElementById('chart').focus({focusVisible: true})")
+        self.browser.press("ArrowDown")
+        self.browser.press("ArrowDown")
+        self.assertEqual(self.text("said").split(", ")[0], "<listcomp>")
 
     def test_blocks_are_the_folded_stacks(self):
         """Both states, each process by itself: what the format "folded" writes."""
@@ -392,7 +448,7 @@ class FlameGraph(harness.Case):
 
     def test_fits_every_width(self):
         """Nothing sticks out sideways, and the canvas is as wide as its place."""
-        for profile in ("mixed", "hostile", MANY):
+        for profile in ("mixed", "hostile", MANY, "diff", "diff-hostile"):
             for width in (320, 768, 2560):
                 self.show(profile, width=width)
                 self.assertEqual(self.browser.run("document.documentElement.scrollWidth"), width)

@@ -3,7 +3,10 @@
  * Prints a profile that was made up, in a format of oxprof's: the same one in two formats shows
  * whether they say the same.
  *
- * usage: profiles mixed|hostile|STACKS FORMAT [full]
+ * usage: profiles mixed|changed|hostile|STACKS FORMAT [full]
+ *        profiles diff|diff-hostile FORMAT
+ *
+ * diff: from mixed to changed.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -112,6 +115,28 @@ static struct profile *mixed(void)
     return p;
 }
 
+/* The program of mixed(), sampled for longer, with one function in place of another. */
+static struct profile *changed(void)
+{
+    struct profile *p = new_profile("pid 5151 (app)");
+    uint32_t leader = profile_thread(p, 5151, 5151, "app");
+    uint32_t main_ = native(p, "main", "/src/app.c", 7), run = native(p, "run", "/src/app.c", 40);
+    uint32_t work = native(p, "work(int, std::vector<int> const&)", "/src/work.cc", 12);
+    uint32_t polish = native(p, "polish", "/src/work.cc", 95);
+    uint32_t fib = native(p, "fib", "/src/work.cc", 130);
+    uint32_t eval = named(p, KIND_PYTHON, "", "parse", "/srv/app.py", 22);
+    uint32_t tokens = named(p, KIND_PYTHON, "", "<listcomp>", "/srv/tokens.py", 5);
+    uint32_t poll = named(p, KIND_NATIVE, "/lib/libc.so.6", "epoll_wait", "", 0);
+    p->interval_ns = 5000000;
+    HIT(p, leader, PROFILE_CPU, 390, main_, run, work, polish);
+    HIT(p, leader, PROFILE_CPU, 240, main_, run, work);
+    HIT(p, leader, PROFILE_CPU, 110, main_, run, fib, fib, fib);
+    HIT(p, leader, PROFILE_CPU, 640, main_, eval, tokens);
+    HIT(p, leader, PROFILE_CPU, 160, main_, eval);
+    HIT(p, leader, PROFILE_WAIT, 900, main_, poll);
+    return p;
+}
+
 static struct profile *hostile(void)
 {
     static const char *const names[] = {
@@ -177,12 +202,26 @@ static struct profile *many(size_t stacks)
     return p;
 }
 
+static int print_diff(bool with_hostile, const char *format)
+{
+    struct report_options opt = {.version = "0.1.0"};
+    report_diff_writer *writer = report_find_diff(format);
+    struct profile *before = mixed(), *after = with_hostile ? hostile() : changed();
+    int rc = writer ? writer(before, after, &opt, stdout) : -1;
+    profile_free(before);
+    profile_free(after);
+    return rc < 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 2 && !strncmp(argv[1], "diff", 4))
+        return print_diff(strcmp(argv[1], "diff") != 0, argv[2]);
     report_writer *writer = argc > 2 ? report_find(argv[2]) : NULL;
     if (!writer)
         return 2;
     struct profile *p = !strcmp(argv[1], "mixed")     ? mixed()
+                        : !strcmp(argv[1], "changed") ? changed()
                         : !strcmp(argv[1], "hostile") ? hostile()
                                                       : many(strtoul(argv[1], NULL, 10));
     struct report_options opt = {.version = "0.1.0", .full_paths = argc > 3};

@@ -2,9 +2,10 @@
 """oxprof dump: every thread's stack once."""
 import os
 import re
+import subprocess
 
 import harness
-from harness import Target, oxprof
+from harness import Process, Target, oxprof
 
 
 class Dump(harness.Case):
@@ -21,17 +22,36 @@ class Dump(harness.Case):
         for call in ("futex", "poll", "nanosleep", "read", "epoll_wait", "rt_sigtimedwait"):
             self.assertIn(call, result.out)
 
-    def test_saved_and_replayed(self):
+    def saved_and_replayed(self, target):
+        """What was seen, and what the saved file shows: without the first line, which differs."""
         path = os.path.join(self.folder(), "stacks.oxsnap")
-        with Target("sleepers", 10, 0) as target:
-            live = oxprof("dump", "-p", target.pid, "--save", path)
-            self.assertEqual(live.code, 0, live.err)
-            target.finish()
+        live = oxprof("dump", "-p", target.pid, "--save", path)
+        self.assertEqual(live.code, 0, live.err)
         replayed = oxprof("dump", "--replay", path)
         self.assertEqual(replayed.code, 0, replayed.err)
-        stacks = [out.partition("\n")[2] for out in (live.out, replayed.out)]
+        return [out.partition("\n")[2] for out in (live.out, replayed.out)]
+
+    def test_saved_and_replayed(self):
+        with Target("sleepers", 10, 0) as target:
+            stacks = self.saved_and_replayed(target)
+            target.finish()
         self.assertEqual(stacks[1], stacks[0], "replayed as it was seen")
-        self.assertEqual(stacks[0].count("# thread"), 10, live.out)
+        self.assertEqual(stacks[0].count("# thread"), 10, stacks[0])
+
+    def test_saved_python(self):
+        """Its frames, and the waits for the GIL, are those that were seen."""
+        script = os.path.join(os.path.dirname(__file__), "../targets/python_blocked.py")
+        with Process(["/usr/bin/python3", script], stdin=subprocess.PIPE) as target:
+            self.assertTrue(target.out.wait_for(r"^ready$"), target.texts())
+            live, replayed = map(self.without_names, self.saved_and_replayed(target))
+            target.popen.stdin.close()
+            self.assertEqual(target.wait(), 0, target.texts())
+        self.assertEqual(replayed, live)
+        self.assertRegex(live, r"(?m)^ +in_generator.<locals>.<genexpr> \(.*python_blocked.py:\d+\)$")
+
+    def without_names(self, stacks):
+        """Python's own name of a thread is not saved."""
+        return re.sub(r"(?m)^(# thread \d+) \(.*\)", r"\1", stacks)
 
     def test_repeatable(self):
         """Sleepers' stacks are the same whenever they are looked at."""

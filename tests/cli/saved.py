@@ -165,6 +165,19 @@ class Refusals(Recorded):
                      ("report", "-f", "nonsense", self.path), ("record",)):
             self.assert_refused(oxprof(*args), 2)
 
+    def test_options_that_would_do_nothing(self):
+        """They are refused, not passed over."""
+        both = [self.path] * 2
+        for args, why in ((("diff", "--ci", *both), "--ci.*none of this command's"),
+                          (("diff", "--threads", *both), "--threads"),
+                          (("diff", "--color=never", *both), "--color=never"),
+                          (("diff", "-f", "folded", "-N", "3", *both), "--top.*rows"),
+                          (("diff", "-o", "x.html", "--sort", "name", *both), "--sort.*flamegraph"),
+                          (("report", "--debuginfod", self.path), "--debuginfod"),
+                          (("report", "-f", "perf", "--min-percent", "1", self.path), "rows"),
+                          (("top", "-f", "json", "-p", "1"), "need -o FILE")):
+            self.assert_refused(oxprof(*args), 2, why)
+
     def test_nothing_in_it(self):
         path = os.path.join(self.folder(), "empty.pb.gz")
         self.assertEqual(oxprof("record", "-q", "--start-paused", "-o", path, "--",
@@ -282,6 +295,23 @@ class Diff(Recorded):
         self.assertTrue(any(float(row[2]) > 0 for row in rows), rows)
         for row in rows:
             self.assertGreater(abs(float(row[2])), 0)
+
+    def test_flame_graph(self):
+        """By the suffix; both profiles' heads are in it, and their samples as two threads."""
+        path = os.path.join(self.folder(), "change.html")
+        self.assertEqual(oxprof("diff", "-o", path, self.path, self.path).code, 0)
+        data = json.loads(re.search('id="oxprof-data">(.*?)</script>', read(path), re.S)[1])
+        self.assertEqual([side["title"] for side in data["sides"]], [data["sides"][0]["title"]] * 2)
+        hits = [sum(hits for key, hits in zip(data["counts"][1::3], data["counts"][2::3])
+                    if key >> 1 == thread) for thread in (0, 1)]
+        self.assertEqual(hits, [Report(oxprof("report", self.path).out).samples] * 2)
+
+    def test_functions_below_a_percentage_are_told_apart(self):
+        other = os.path.join(self.folder(), "b.pb.gz")
+        with Target("spin") as target:
+            oxprof("record", "-q", "-d", "500ms", "-o", other, "-p", target.pid)
+        out = oxprof("diff", "--min-percent", "100.0", self.path, other).out
+        self.assertRegex(out, r"(?m)^# \d+ functions? not shown: differ by less than --min-percent$")
 
     def test_folded_has_both_counts(self):
         lines = oxprof("diff", "-f", "folded", self.path, self.path).out.splitlines()

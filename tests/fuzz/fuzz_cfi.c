@@ -19,7 +19,7 @@ struct seen {
 
 static void check_rule(const struct cfi_rule *rule)
 {
-    if (rule->where > CFI_VAL_EXPRESSION || rule->reg >= DWREG_N)
+    if (rule->where > CFI_VAL_OFFSET || rule->reg >= DWREG_N)
         abort();
     if ((rule->where == CFI_EXPRESSION || rule->where == CFI_VAL_EXPRESSION) &&
         !cfi_expression_vetted(rule->block, rule->block_bytes))

@@ -54,7 +54,8 @@ static void merge(struct reading *r, const uint8_t *data, size_t bytes)
         sp += 16 * (1 + data[i] / 3);
     }
     struct merged_stack merged = {.frames = r->merged};
-    python_merge(native, n, n && data[0] & 1, r->stack.frames, r->stack.n, &merged);
+    python_merge(native, n, n && data[0] & 1, r->stack.frames, r->stack.n, n && data[0] & 2,
+                 &merged);
     check_merged(&merged, n, r->stack.n);
 }
 
@@ -77,7 +78,9 @@ static void read_threads(struct reading *r, const struct python_memory *m,
         uint64_t holder;
         r->codes.now_ns += 1000 * 1000;
         r->codes.epoch++;
-        python_walk(m, runtime, threads[i].addr, &r->codes, &r->stack);
+        struct python_moment at = python_image_moment(m);
+        at.codes_copied = i % 2 == 0;
+        python_walk(&at, runtime, threads[i].addr, &r->codes, &r->stack);
         python_gil_holder(m, runtime, threads[i].gil, &holder);
         check_stack(r);
         merge(r, data + bytes - tail, tail);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A stack and the file whose CFI unwinds it. The input: which registers are known (1 byte), what
- * they hold (16 bytes, spread over the mapping or the stack), the stack (512 bytes), the file.
+ * they hold (16 bytes, spread over the mapping or the stack), the stack (512 bytes), the file. Of
+ * some inputs half of the stack is another one.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 enum { HEAD_BYTES = 1 + DWREG_RIP, STACK_BYTES = 512 };
 #define CODE_ADDR UINT64_C(0x400000)
 #define STACK_ADDR UINT64_C(0x7ffd00000000)
+#define OTHER_STACK_ADDR UINT64_C(0x7ffc00000000)
 
 static void map_module(struct mappings *maps, struct module *m)
 {
@@ -45,6 +47,15 @@ static void fill_registers(struct regs *regs, const uint8_t *head)
     regs->known = 1u << DWREG_RSP | 1u << DWREG_RIP | (head[0] & 1 ? (1u << DWREG_N) - 1 : 0);
 }
 
+static void split_stack(struct snapshot *snap)
+{
+    snap->stack_bytes = STACK_BYTES / 2;
+    snap->stack_cut = true;
+    snap->interrupted = (struct snapshot_piece){
+        .addr = OTHER_STACK_ADDR, .bytes = STACK_BYTES / 2, .data = snap->stack + STACK_BYTES / 2};
+    snap->interrupted_cut = true;
+}
+
 static void walk(struct module *m, const uint8_t *data)
 {
     struct mappings maps = {0};
@@ -58,6 +69,8 @@ static void walk(struct module *m, const uint8_t *data)
     struct stack *stack = mem_alloc(sizeof(*stack));
     struct unwinder *u = unwinder_new();
 
+    if (data[0] & 2)
+        split_stack(&snap);
     fill_registers(&snap.regs, data);
     map_module(&maps, m);
     unwinder_walk(u, &snap, &maps, stack);

@@ -5,16 +5,27 @@ import http.server
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
+import urllib.error
+import urllib.request
 
 LINES_OF = os.environ.get("LINES_OF", "build/tests/live/lines_of")
+OXPROF = os.environ.get("OXPROF", "build/oxprof")
+INDEXED_S = 30  # a real server looks through its folder first
 SOURCE = """
 static inline __attribute__((always_inline)) int inner(int v) { return v * v + 3; }
 static __attribute__((noinline, used)) int worker(int v) { return inner(v) - inner(v + 1); }
 int main(int argc, char **argv) { (void)argv; return worker(argc); }
+"""
+SPIN = """
+static volatile unsigned long n;
+static __attribute__((noinline)) void worker(void) { for (int i = 0; i < 100000; i++) n += i; }
+int main(void) { for (;;) worker(); }
 """
 WHOLE = ["inner", "a.c:2", "worker", "a.c:3"]
 
@@ -57,6 +68,46 @@ def serving(files):
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answers(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+@contextlib.contextmanager
+def ended(*command, **options):
+    """A process that is killed at the end."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, **options)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def real_server(folder, path):
+    """elfutils' debuginfod over a folder; yields its URL once it has that path."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    end = time.monotonic() + INDEXED_S
+    with ended("debuginfod", "-F", "-d", ":memory:", "-p", str(port), folder) as server:
+        while not answers(url + path):
+            if time.monotonic() > end or server.poll() is not None:
+                raise AssertionError("debuginfod does not serve the file")
+            threading.Event().wait(0.05)
+        yield url
 
 
 @unittest.skipUnless(shutil.which("gcc") and shutil.which("objcopy"), "no gcc, no objcopy")
@@ -211,6 +262,28 @@ class DebugFiles(unittest.TestCase):
         with serving({path: lie}) as (url, asked):
             self.assert_nothing(DEBUGINFOD_URLS=url, **self.cache())
             self.assertEqual(asked, [path])
+
+    def sampled(self, *options, **env):
+        """The report on the running program."""
+        with ended(self.app) as target:
+            done = subprocess.run([OXPROF, *options, "-d", "300ms", "-p", str(target.pid)],
+                                  capture_output=True, text=True, check=True, timeout=120,
+                                  env=os.environ | env)
+        return done.stdout
+
+    @unittest.skipUnless(shutil.which("debuginfod"), "no debuginfod (Debian's package debuginfod)")
+    def test_elfutils_own_server(self):
+        """The whole way, from the command line to elfutils' server; nobody is asked without leave."""
+        (self.folder / "a.c").write_text(SPIN)
+        self.build("-Wl,--build-id")
+        apart = self.split()
+        place = self.folder / "served"
+        place.mkdir()
+        shutil.move(apart, place)
+        with real_server(place, f"/buildid/{build_id(self.app)}/debuginfo") as url:
+            env = {"DEBUGINFOD_URLS": url, **self.cache()}
+            self.assertNotIn("worker", self.sampled("--lines", **env))
+            self.assertRegex(self.sampled("--lines", "--debuginfod", **env), r"worker.*a\.c:3")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ SCRIPTS = os.path.join(HERE, "../targets")
 DEBIAN = "/usr/bin/python3"
 SAYS = "import sys; print('%d.%d' % sys.version_info[:2] + getattr(sys, 'abiflags', ''), sys.executable)"
 SAMPLES = 3000
+BUSY = 0.4  # of the time that a target wants a CPU: where it waits for more, shares say nothing
+NAMED = 100000 if os.environ.get("STORM") == "full" else 6000
 ROOT_ROWS = r"^(<module> \(.*python_shares\.py:|(Thread\.)?_bootstrap \()"
 ROOTS = re.compile(r"^(<module>|Thread\._bootstrap|_bootstrap) \(")
 FRAME = re.compile(r"^(?P<name>.*) \((?P<file>.*):(?P<line>\d+)\)$")
@@ -62,8 +64,9 @@ def queued_share(pid):
     """Of the time that it wanted a CPU, how much it had to wait for one: hits are then where it
     lost the CPU, which is no random place."""
     ran, queued, _ = map(int, harness.read_proc(f"/proc/{pid}/schedstat").split())
-    print(f"  waited for a CPU: {100 * queued / (ran + queued):.0f} %", flush=True)
-    return queued / (ran + queued)
+    share = queued / (ran + queued)
+    print(f"  waited for a CPU: {100 * share:.0f} %{', too much to judge' * (share > BUSY)}", flush=True)
+    return share
 
 
 def each_version(test):
@@ -92,11 +95,13 @@ class Python(harness.Case):
         with self.run_script(python, "python_shares") as target:
             report = self.sample("-p", target.pid, "-r", 1000, "--samples", samples, "-d", "30s")
             # 3 points are four standard deviations of a fifth of Debian's hits on the CPU
-            points = 3 * (2 * SAMPLES / samples) ** 0.5 + 15 * queued_share(target.pid)
+            queued = queued_share(target.pid)
+            points = 3 * (2 * SAMPLES / samples) ** 0.5 + 15 * queued
             true = target.finish()
         for name, share in true.items():
             total = report.total_of(rf"^share_{name} \(.*python_shares\.py:\d+\)$")
-            self.assert_share(total, report.cpu, share, f"TOTAL of share_{name}", points)
+            if queued < BUSY:
+                self.assert_share(total, report.cpu, share, f"TOTAL of share_{name}", points)
         roots = report.total_of(ROOT_ROWS)
         self.assertGreaterEqual(roots, 0.999 * report.cpu - 1, report.text)
         sleeps = report.total_of(r"^sleep_well \(.*python_shares\.py", "waiting")
@@ -138,7 +143,8 @@ class Python(harness.Case):
             self.assertGreater(hit[name].total(), 0, hit)
             if samples == SAMPLES:
                 self.assertLessEqual(lines, set(hit[name]), f"{name}: {hit[name]}")
-        self.assertGreater(max(hit["spin_c_call"].values()), 0.9 * hit["spin_c_call"].total(), hit)
+        in_c = hit["spin_c_call"]
+        self.assertGreater(max(in_c.values()), 0.9 * in_c.total() - 3 * in_c.total() ** 0.5, hit)
         at_edges = sum(hit[name][line] for name in true for line in edges[name])
         self.assertLessEqual(at_edges, 2 + samples / 1000, hit)
 
@@ -187,19 +193,17 @@ class Python(harness.Case):
 
     @each_version
     def test_names(self, python):
-        """Names are right, and no frame is missing: the names say who may call whom. Of functions that are
-        made anew a thousand times a second one may be taken for what lay there before (HACKING.md,
-        Known gaps): one sample in 2,000 at most."""
+        """No name is wrong, and no frame is missing: the names say who may call whom, of functions that
+        are made anew a thousand times a second."""
         with self.run_script(python, "python_names") as target:
-            result = oxprof("-p", target.pid, "-r", 1000, "--samples", plenty(python, 2 * SAMPLES),
-                            "-d", "30s", "--python", "-f", "folded")
+            result = oxprof("-p", target.pid, "-r", 1000, "--samples", plenty(python, NAMED),
+                            "-d", "200s", "--python", "-f", "folded")
             target.finish()
         self.assertEqual(result.code, 0, result.err)
         samples, complete, wrong = self.check_names(parse_folded(result.out))
         print(f"  {samples} samples, {complete} complete, {wrong} wrong", flush=True)
-        self.assertLessEqual(wrong, 1 + samples / 2000)
-        # code that is met for the first time, and read late on busy CPUs, is not trusted
-        self.assertGreaterEqual(complete, 0.98 * samples - 1)
+        self.assertEqual(wrong, 0)
+        self.assertGreaterEqual(complete, 0.999 * samples - 2)
 
     def dumped(self, pid, *args):
         """The text, and the stacks of each thread: lists of (name, file's basename, line), innermost first."""
@@ -242,11 +246,14 @@ class Python(harness.Case):
                                 plenty(python, 2000), "-d", "30s")
             holders = self.sample("-p", target.pid, "-r", 500, "-d",
                                   f"{plenty(python, 2000)}ms", "--gil")
+            busy = queued_share(target.pid) > BUSY
             target.finish()
         waits = every.total_of(r"^\[waiting for the GIL\]$", "waiting")
         self.assertGreater(waits, 0.2 * every.samples, every.text)
         self.assertLessEqual(holders.samples, 1.02 * holders.seconds * 500, holders.text)
-        self.assertGreater(holders.samples, 0.5 * holders.seconds * 500, holders.text)
+        if not busy:
+            ticks = holders.seconds * 500 - holders.missed
+            self.assertGreater(holders.samples, 0.5 * ticks, holders.text)
         self.assertEqual(holders.total_of(r"^sleep_well \(", "waiting"), 0)
 
 

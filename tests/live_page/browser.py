@@ -87,8 +87,8 @@ class PageInBrowser(harness.Case):
         folder = os.environ.get("SCREENSHOTS")
         browser.screen(*screen, **options)
         browser.settle()
-        wide = browser.run("document.documentElement.scrollWidth - innerWidth")
-        self.assertLessEqual(wide, 0, f"{name}: wider than the screen")
+        wide = browser.run("document.documentElement.scrollWidth")
+        self.assertLessEqual(wide, screen[0], f"{name}: wider than the screen")
         if folder:
             browser.screenshot(os.path.join(folder, name + ".png"))
 
@@ -144,6 +144,22 @@ class PageInBrowser(harness.Case):
         self.wait_js(browser, "document.querySelector('#count').textContent.includes('chosen')",
                      "the functions of the seconds chosen")
 
+    def check_end(self, browser, page):
+        """The flame graph is fed live; a snapshot; a stop, once confirmed."""
+        self.click(browser, "#flame-show")
+        self.wait_js(browser, "(d => d && d.querySelector('canvas, svg') !== null)"
+                     "(document.querySelector('#flame').contentDocument)", "a flame graph")
+        browser.run("{window.asked = URL.createObjectURL; "
+                    "URL.createObjectURL = blob => (window.saved = blob.size, window.asked(blob))}")
+        self.click(browser, "#snapshot")
+        self.wait_js(browser, "window.saved > 100", "a snapshot")
+        browser.run("{window.confirm = () => false}")
+        self.click(browser, "#stop")
+        self.assertFalse(page.status()["finished"])
+        browser.run("{window.confirm = () => true}")
+        self.click(browser, "#stop")
+        self.wait_js(browser, "document.querySelector('#state').textContent === 'ended'", "the end")
+
     def check_page(self, name, target, load):
         with load() as server, Page("-p", server.pid) as page, chromium.Browser() as browser:
             page.wait_samples(20)
@@ -156,6 +172,9 @@ class PageInBrowser(harness.Case):
             self.click(browser, "#unchoose")
             self.picture(browser, f"{name}-narrow-light", 390, 1400, mobile=True)
             self.picture(browser, f"{name}-narrow-dark", 390, 1400, dark=True, mobile=True)
+            browser.screen(1280, 1400)
+            self.check_end(browser, page)
+            self.picture(browser, f"{name}-ended", 1280, 2600)
             others = [url for url in browser.requests() if not url.startswith(page.url)]
             self.assertEqual([url for url in others if "favicon" not in url], [])
             self.assertEqual([c for c in browser.complaints() if "400" not in str(c)

@@ -134,33 +134,55 @@ class Gate(harness.Case):
 
 
 class Slow(harness.Case):
+    """What 1,000 connections that dribble their heads cost the sampling: compared, in turns, with as
+    many to somebody else, since sending to them takes a CPU by itself."""
+
     def test_slow_connections(self):
-        """1,000 that dribble their heads: the page answers, and no tick is missed for them."""
-        with Target("spin") as target, Page("-p", target.pid) as page:
+        with contextlib.ExitStack() as stack:
+            target, other = stack.enter_context(Target("spin")), self.nobody(stack)
+            page = stack.enter_context(Page("-p", target.pid))
             page.wait_samples(50)
-            before = self.share_of_ticks(page)
-            dribble = []
-            for _ in range(1000):
-                try:
-                    s = socket.create_connection((page.host, page.port), 5)
-                    s.sendall(b"GET / HTTP/1.1\r\nX-")
-                    dribble.append(s)
-                except OSError:
-                    pass
-            answered, end = 0, time.monotonic() + 5
-            share = self.share_of_ticks(page, lambda: self.drip(dribble, end))
-            answered = page.status()["samples"]
-            print(f"  of the ticks due, kept: {before:.4f} before, {share:.4f} meanwhile, "
-                  f"{len(dribble)} connections", flush=True)
-            self.assertGreater(answered, 0)
-            self.assertGreaterEqual(len(dribble), 900)
-            self.assertGreater(share, before - 0.05)
-            for s in dribble:
-                s.close()
+            elsewhere = self.dribble(stack, *other.getsockname())
+            here = self.dribble(stack, page.host, page.port)
+            self.assertGreaterEqual(len(here), 900)
+            kept, cpu_s = {"elsewhere": [0, 0], "here": [0, 0]}, 0
+            for where, sockets in (("elsewhere", elsewhere), ("here", here)) * 3:
+                before = self.web_cpu_s(page)
+                ticks, missed = self.ticks(page, sockets)
+                kept[where][0] += ticks - missed
+                kept[where][1] += ticks
+                cpu_s += self.web_cpu_s(page) - before if where == "here" else 0
             page.finish()
             target.finish()
+        self.judge(kept, cpu_s)
 
-    def drip(self, sockets, end):
+    def judge(self, kept, cpu_s):
+        shares = {where: n / max(1, of) for where, (n, of) in kept.items()}
+        print(f"  of the ticks due, kept: {shares}, {kept}; the page's thread: {cpu_s:.2f} s of CPU",
+              flush=True)
+        self.assertLess(cpu_s, 0.5, "the page's thread is busy with those that say nothing")
+        if shares["elsewhere"] < 0.98:
+            self.skipTest(f"too busy a machine for a comparison within 1 %: {shares}")
+        self.assertGreater(shares["here"], shares["elsewhere"] - 0.01)
+
+    def nobody(self, stack):
+        return stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2000))
+
+    def dribble(self, stack, host, port):
+        sockets = []
+        for _ in range(1000):
+            try:
+                s = stack.enter_context(socket.create_connection((host, port), 5))
+                s.sendall(b"GET / HTTP/1.1\r\nX-")
+                s.setblocking(False)
+                sockets.append(s)
+            except OSError:
+                pass
+        return sockets
+
+    def ticks(self, page, sockets):
+        """Ticks that were due while the sockets dribble, and those missed; the page answers after."""
+        a, end = page.status(), time.monotonic() + 1.5
         while time.monotonic() < end:
             for s in sockets:
                 try:
@@ -168,14 +190,16 @@ class Slow(harness.Case):
                 except OSError:
                     pass
             pause(0.2)
-
-    def share_of_ticks(self, page, meanwhile=lambda: pause(4)):
-        """Of the ticks that were due meanwhile, how many were kept."""
-        a = page.status()
-        meanwhile()
         b = page.status()
-        due = b["ticks"] - a["ticks"]
-        return 1 - (b["ticks_missed"] - a["ticks_missed"]) / due
+        return b["ticks"] - a["ticks"], b["ticks_missed"] - a["ticks_missed"]
+
+    def web_cpu_s(self, page):
+        for tid in os.listdir(f"/proc/{page.pid}/task"):
+            stat = harness.read_proc(f"/proc/{page.pid}/task/{tid}/stat") or ""
+            if "(oxprof-web)" in stat:
+                fields = stat.rpartition(")")[2].split()
+                return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return 0
 
 
 class Users(harness.Case):
@@ -510,8 +534,9 @@ class Session(harness.Case):
             target.finish()
 
     def test_calls(self):
-        """Functions of known length are counted; how well is printed, the bounds are for a machine that
-        gives us half of the CPU that we need."""
+        """Functions of 5 ms to 2 s: counts within 5 %, means within one interval, where the machine
+        lets us look in time. Where it does not, two calls with nothing seen between them count as
+        one: the bounds are wider then, and the test says so."""
         with Target("known_calls") as target:
             result = harness.oxprof("-p", target.pid, "-i", "1ms", "-d", "12s", "--calls", "^lasts_")
             true = target.finish()
@@ -519,10 +544,17 @@ class Session(harness.Case):
         rows = {name: (int(calls), float(mean)) for calls, mean, name in
                 re.findall(r"^# +(\d+) +([\d.]+) +[\d.]+ +\d+  (lasts_\w+)$", result.out, re.M)}
         print(" ", rows, true, flush=True)
+        missed, ticks = map(int, re.search(r"(\d+) of (\d+) ticks missed", result.out).groups())
+        if missed > 0.25 * ticks:
+            self.skipTest(f"too busy a machine: {missed} of {ticks} ticks missed")
+        quiet = missed < 0.02 * ticks
+        print(f"  {missed} of {ticks} ticks missed:", "5 % and 1 ms" if quiet else "NOT 5 % and 1 ms",
+              flush=True)
         for name in ("lasts_5ms", "lasts_50ms", "lasts_500ms", "lasts_2s"):
             calls, mean = rows[name]
-            self.assertLess(abs(calls - true[f"{name}_calls"]), 3 + 0.15 * true[f"{name}_calls"], name)
-            self.assertLess(abs(mean - true[f"{name}_mean_us"] / 1e6), 0.002 + 0.15 * mean, name)
+            true_calls, true_mean = true[f"{name}_calls"], true[f"{name}_mean_us"] / 1e6
+            self.assertLess(abs(calls - true_calls), 2 + (.05 if quiet else .15) * true_calls, name)
+            self.assertLess(abs(mean - true_mean), .001 if quiet else .002 + .15 * mean, name)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,22 @@ class Tmux:
 
 
 class Terminal(harness.Case):
+    def test_long_names(self):
+        """What is too long for its row is cut there: the row below is another function's."""
+        long = "f" * 90
+        code = f"def {long}(n):\n    while n: {long}(n - 1) if n > 1 else sum(range(10**6))\n{long}(8)"
+        with harness.Process(["/usr/bin/python3", "-c", f"print('ready', flush=True)\n{code}"]) as target:
+            target.out.wait_for("ready")
+            with Tmux() as tmux:
+                tmux.top(target.pid)
+                tmux.wait("native  ")
+                tmux.keys("/", "ffff", "Enter")
+                screen = tmux.wait("python  ffff")
+                rows = [r for r in screen.split("\n")[5:] if r.strip()]
+                self.assertEqual([r for r in rows if not re.match(r" +\d+ +[\d.]+ ", r)], [], screen)
+                tmux.keys("q")
+                tmux.wait("^code=0")
+
     def check_fits(self, screen):
         lines = screen.split("\n")
         self.assertLessEqual(len(lines), 25)
@@ -97,7 +113,9 @@ class Terminal(harness.Case):
             tmux.wait(r"KIND +FUNCTION")
             tmux.keys("/", "(", "Enter")
             tmux.wait(r"Unmatched|parenthesis")
-            tmux.keys("/", "Enter", "t")
+            tmux.keys("/", "^no such", "Enter")
+            tmux.wait(r"nothing matches /\^no such/")
+            tmux.keys("Escape", "t")
             tmux.wait(rf"THREAD\n +\d+ +0 +100.00 +{target.pid} +{target.pid}  shares_c")
             tmux.keys("Enter")
             tmux.wait(rf"thread {target.pid}")

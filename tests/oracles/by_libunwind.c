@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include <libunwind-x86_64.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include "base/error.h"
 #include "base/mem.h"
 #include "oracles.h"
+#include "unwind/libunwind_space.h"
 #include "unwind/stack_words.h"
-
-/* Exported for debuggers, but in no header. */
-int _Ux86_64_dwarf_search_unwind_table(unw_addr_space_t as, unw_word_t ip, unw_dyn_info_t *di,
-                                       unw_proc_info_t *pi, int need_unwind_info, void *arg);
 
 struct by_libunwind {
     unw_addr_space_t space;
@@ -89,13 +84,6 @@ static int access_reg(unw_addr_space_t space, unw_regnum_t reg, unw_word_t *valu
     return 0;
 }
 
-static int access_fpreg(unw_addr_space_t space, unw_regnum_t reg, unw_fpreg_t *value, int write,
-                        void *arg)
-{
-    (void)space, (void)reg, (void)value, (void)write, (void)arg;
-    return -UNW_EBADREG;
-}
-
 static int find_proc_info(unw_addr_space_t space, unw_word_t ip, unw_proc_info_t *pi, int need,
                           void *arg)
 {
@@ -118,39 +106,12 @@ static int find_proc_info(unw_addr_space_t space, unw_word_t ip, unw_proc_info_t
     return _Ux86_64_dwarf_search_unwind_table(space, ip, &di, pi, need, arg);
 }
 
-static void put_unwind_info(unw_addr_space_t space, unw_proc_info_t *pi, void *arg)
-{
-    (void)space, (void)pi, (void)arg;
-}
-
-static int no_dyn_info(unw_addr_space_t space, unw_word_t *addr, void *arg)
-{
-    (void)space, (void)addr, (void)arg;
-    return -UNW_ENOINFO;
-}
-
-static int no_resume(unw_addr_space_t space, unw_cursor_t *cursor, void *arg)
-{
-    (void)space, (void)cursor, (void)arg;
-    return -UNW_EINVAL;
-}
-
 struct by_libunwind *by_libunwind_new(void)
 {
-    unw_accessors_t accessors = {
-        .find_proc_info = find_proc_info,
-        .put_unwind_info = put_unwind_info,
-        .get_dyn_info_list_addr = no_dyn_info,
-        .access_mem = access_mem,
-        .access_reg = access_reg,
-        .access_fpreg = access_fpreg,
-        .resume = no_resume,
-    };
+    const struct libunwind_access access = {
+        .find_proc_info = find_proc_info, .access_mem = access_mem, .access_reg = access_reg};
     struct by_libunwind *o = mem_alloc(sizeof(*o));
-    o->space = unw_create_addr_space(&accessors, 0);
-    if (!o->space)
-        die("out of memory");
-    unw_set_caching_policy(o->space, UNW_CACHE_NONE);
+    o->space = libunwind_space_new(&access);
     return o;
 }
 

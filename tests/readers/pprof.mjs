@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
+// usage: pprof.mjs NODE_MODULES PROFILE
 // Prints {total, self by function} of a saved profile, as npm's pprof-format reads it.
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { gunzipSync } from 'node:zlib';
-import { Profile } from 'pprof-format';
 
-const profile = Profile.decode(gunzipSync(readFileSync(process.argv[2])));
+const { Profile } = createRequire(`${process.argv[2]}/`)('pprof-format');
+const profile = Profile.decode(gunzipSync(readFileSync(process.argv[3])));
 const strings = profile.stringTable.strings;
 const byId = (list) => new Map(list.map((item) => [Number(item.id), item]));
 const functions = byId(profile.function), locations = byId(profile.location);

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The programs that people open profiles with read what oxprof writes, and find the same numbers.
 
-go and callgrind_annotate are Debian's. The others come from npm, and are never downloaded from here:
-`npm install --ignore-scripts` in tests/readers fetches them.
+go and callgrind_annotate are Debian's. The others come from npm, into the build directory, where
+`./dev test` puts them; nothing is downloaded from here.
 """
+import base64
 import json
 import os
 import re
@@ -12,33 +13,51 @@ import signal
 import subprocess
 import unittest
 
+import chromium
 import harness
 from harness import Target, oxprof, parse_tsv
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MODULES = os.path.join(HERE, "node_modules")
+MODULES = os.environ.get("READERS", os.path.join(HERE, "node_modules"))
 PROFILER_CLI = os.path.join(MODULES, "@firefox-devtools/profiler-cli/dist/profiler-cli.js")
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+SPEEDSCOPE = os.path.join(MODULES, "speedscope/dist/release")
+NODE_FIRST = 20  # that profiler-cli runs with
 HOSTILE = '</script><img onerror=x>;"\\ 1'
 HARMLESS = "hostile_function".ljust(len(HOSTILE), "_")
+
+
+WAIT_FOR = """new Promise((done, fail) => {
+    const end = Date.now() + 30000, look = () => {
+        if (%s) done(true);
+        else if (Date.now() > end) fail(new Error("it does not show"));
+        else setTimeout(look, 50);
+    };
+    look();
+})"""
+ROWS = """[...document.querySelectorAll("table tr")].map(
+    row => [...row.querySelectorAll("td")].map(cell => cell.innerText.trim()))"""
 
 
 def needs(program):
     return unittest.skipUnless(shutil.which(program), f"no {program}")
 
 
-def needs_npm(*packages):
-    missing = [name for name in packages if not os.path.isdir(os.path.join(MODULES, name))]
-    if not shutil.which("node"):
-        return unittest.skip("no node")
-    return unittest.skipIf(missing, f"no {', '.join(missing)} in tests/readers/node_modules "
-                           "(npm install --ignore-scripts there)")
-
-
 def run(*argv, seconds=120, **options):
     return subprocess.run([str(arg) for arg in argv], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds,
                           check=False, encoding="utf-8", **options)
+
+
+def node_version():
+    text = run("node", "--version").stdout if shutil.which("node") else ""
+    return int(re.match(r"v(\d+)", text).group(1)) if text else 0
+
+
+def needs_npm(*packages):
+    missing = [name for name in packages if not os.path.isdir(os.path.join(MODULES, name))]
+    if node_version() < NODE_FIRST:
+        return unittest.skip(f"no node {NODE_FIRST} or later")
+    return unittest.skipIf(missing, f"no {', '.join(missing)} from npm (./dev test fetches them)")
 
 
 def plain(text):
@@ -148,19 +167,41 @@ class Readers(harness.Case):
 
     @needs_npm("pprof-format")
     def test_npm_pprof_format(self):
-        result = run("node", os.path.join(HERE, "pprof.mjs"), self.file("p.pb.gz"))
+        result = run("node", os.path.join(HERE, "pprof.mjs"), MODULES, self.file("p.pb.gz"))
         self.assertEqual(result.returncode, 0, result.stderr)
         read = json.loads(result.stdout)
         self.check_numbers(read["total"], read["self"])
 
-    @needs_npm("speedscope", "ajv", "puppeteer-core")
-    @unittest.skipUnless(os.path.exists(CHROMIUM), f"no {CHROMIUM}")
+    @needs_npm("speedscope", "ajv")
+    def test_speedscope_schema(self):
+        result = run("node", os.path.join(HERE, "schema.mjs"), MODULES,
+                     os.path.join(SPEEDSCOPE, "file-format-schema.json"),
+                     self.file("p.speedscope.json"))
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def speedscope(self, browser, name):
+        """{function: [total, self, function]} as its table of the first profile shows them."""
+        with open(self.file(name), "rb") as file:
+            data = base64.b64encode(file.read()).decode()
+        script = self.file("profile.js")
+        with open(script, "w", encoding="ascii") as file:
+            file.write(f"speedscope.loadFileFromBase64({json.dumps(name)}, {json.dumps(data)})")
+        # a query of its own: where only the part behind # differs, nothing is loaded
+        browser.open(f"{SPEEDSCOPE}/index.html?{name}#localProfilePath={script}")
+        browser.run(WAIT_FOR % "/Time Order/.test(document.body.innerText)")
+        browser.press("3", "3")
+        browser.run(WAIT_FOR % "document.querySelector('table tr td')")
+        self.assertEqual(browser.happened("Page.javascriptDialogOpening"), [])
+        self.assertEqual(browser.happened("Runtime.exceptionThrown"), [])
+        return {row[2]: row for row in browser.run(ROWS) if len(row) == 3}
+
+    @needs_npm("speedscope")
+    @unittest.skipUnless(chromium.program(), "no chromium")
     def test_speedscope(self):
         """Its own application reads each format that it knows; the first thread's numbers."""
+        browser = self.enterContext(chromium.Browser("--allow-file-access-from-files"))
         for name in ("p.speedscope.json", "p.perf", "p.folded", "p.pb.gz"):
-            result = run("node", os.path.join(HERE, "speedscope.mjs"), self.file(name))
-            self.assertEqual(result.returncode, 0, f"{name}: {result.stderr}")
-            rows = {row[2]: row for row in json.loads(result.stdout)}
+            rows = self.speedscope(browser, name)
             if name == "p.speedscope.json":
                 self.assertEqual(int(rows[HOSTILE][1].split()[0]), self.self_hits[HOSTILE])
             self.assertTrue(any("img onerror=x" in function for function in rows), rows)

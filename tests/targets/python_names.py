@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Functions whose names say who calls them: f3_f7 is called by any f7_*, and by nobody else.
 
-They are plain functions, methods, generators and callbacks of C code, made anew all the time, so
-that code objects come to lie where others lay; garbage is collected meanwhile. A name that was read
+They are plain functions, methods, generators and callbacks of C code, made anew all the time, some
+for each call, so that code objects come to lie where others lay; garbage is collected meanwhile. A name that was read
 wrongly, or a frame that was missed, shows in any one sample. Two threads run at once.
 """
 import functools
@@ -12,6 +12,7 @@ import random
 import signal
 import sys
 import threading
+import types
 
 KINDS = 9
 going = True
@@ -65,6 +66,26 @@ def f0_main(calls, rand):
     calls["f0"][rand.randrange(KINDS)](calls, rand, rand.randrange(1, 14))
 
 
+def renamed(rand, me, caller):
+    """A copy of the code below under another name, alike in all else: freed after its one call, it
+    leaves its place to the next."""
+    name = f"f{me}_f{caller}"
+    names = {"co_name": name, "co_qualname": name} if sys.version_info >= (3, 11) else {"co_name": name}
+    return types.FunctionType(calls_renamed.__code__.replace(**names), globals())
+
+
+def calls_renamed(rand, me, depth):
+    for _ in range(rand.randrange(30)): pass
+    if depth:
+        callee = rand.randrange(KINDS)
+        renamed(rand, callee, me)(rand, callee, depth - 1)
+
+
+def f0_main_renamed(rand):
+    me = rand.randrange(KINDS)
+    renamed(rand, me, 0)(rand, me, rand.randrange(1, 14))
+
+
 def churn(seed):
     rand = random.Random(seed)
     calls = make_all(rand)
@@ -72,6 +93,7 @@ def churn(seed):
         if not going:
             return
         f0_main(calls, rand)
+        f0_main_renamed(rand)
         if turn % 4 == 0:
             caller = rand.randrange(KINDS)
             calls[f"f{caller}"][turn // 4 % KINDS] = make(turn // 4 % KINDS, caller, rand)

@@ -80,17 +80,14 @@ static struct profile *named_profile(uint32_t frames[N_FRAMES])
 }
 
 static const char both_stacks[] =
-    "\"functions\":[[2,3,0,3,4,7],\n"
-    "[5,6,0,6,4,7],\n"
-    "[7,6,0,6,4,7]],\n"
-    "\"threads\":[[4242,4243,8,3],\n"
-    "[4242,4242,3,3]],\n"
-    "\"strings\":[\"\",\n\"[other]\",\n\"main\",\n\"app\",\n\"/src/a.c\",\n\"run\",\n"
-    "\"libwork.so\",\n\"work\",\n\"worker\"],\n"
+    "\"functions\":[[2,3,0,3,4,7],[5,6,0,6,4,7],[7,6,0,6,4,7]]\n"
+    ",\"threads\":[[4242,4243,8,3],[4242,4242,3,3]]\n"
+    ",\"strings\":[\"\",\"[other]\",\"main\",\"app\",\"/src/a.c\",\"run\",\"libwork.so\",\"work\","
+    "\"worker\"]\n"
     /* main > run > work, main > work */
-    "\"nodes\":[0,1,1,2,2,3,2,2],\n"
+    ",\"nodes\":[0,1,1,2,2,3,2,2]\n"
     /* main waits 3 in 4242; main > run > work runs 5 and 2 in 4243 and 4242; main > work 4 */
-    "\"counts\":[1,3,3,2,0,5,0,2,2,1,0,4]}\n";
+    ",\"counts\":[1,3,3,2,0,5,0,2,2,1,0,4]}\n";
 
 Test(flamegraph, data)
 {
@@ -128,25 +125,54 @@ Test(flamegraph, inlined_functions_are_blocks_of_their_own)
     profile_name(p, f[RUN], KIND_JIT, 0, lines, 2);
     hit(p, 4242, PROFILE_CPU, 2, (uint32_t[]){f[RUN]}, 1);
     expect_stacks(p, &plain,
-                  "\"functions\":[[2,0,2,0,0,0],\n[3,0,2,0,0,0]],\n"
-                  "\"threads\":[[4242,4242,4,4]],\n"
-                  "\"strings\":[\"\",\n\"[other]\",\n\"inner\",\n\"outer\",\n\"app\"],\n"
-                  "\"nodes\":[1,1,0,2],\n\"counts\":[2,0,2]}\n");
+                  "\"functions\":[[2,0,2,0,0,0],[3,0,2,0,0,0]]\n"
+                  ",\"threads\":[[4242,4242,4,4]]\n"
+                  ",\"strings\":[\"\",\"[other]\",\"inner\",\"outer\",\"app\"]\n"
+                  ",\"nodes\":[1,1,0,2]\n,\"counts\":[2,0,2]}\n");
     struct report_options whole = plain;
     whole.no_inlines = true;
     expect_stacks(p, &whole,
-                  "\"functions\":[[2,0,2,0,0,0]],\n\"threads\":[[4242,4242,3,3]],\n"
-                  "\"strings\":[\"\",\n\"[other]\",\n\"outer\",\n\"app\"],\n"
-                  "\"nodes\":[0,1],\n\"counts\":[1,0,2]}\n");
+                  "\"functions\":[[2,0,2,0,0,0]]\n,\"threads\":[[4242,4242,3,3]]\n"
+                  ",\"strings\":[\"\",\"[other]\",\"outer\",\"app\"]\n"
+                  ",\"nodes\":[0,1]\n,\"counts\":[1,0,2]}\n");
     profile_free(p);
+}
+
+/* Two profiles with strings and frames of their own; a function of both is one. */
+Test(flamegraph, two_profiles)
+{
+    uint32_t f[N_FRAMES], g[N_FRAMES];
+    struct profile *before = named_profile(f), *after = profile_new(NULL);
+    char *text = NULL;
+    size_t bytes = 0;
+    g[WORK] = frame(after, "work", "libwork.so");
+    g[MAIN] = frame(after, "main", "app");
+    after->title = intern_put(after->strings, "pid 7 (app)");
+    hit(before, 4242, PROFILE_CPU, 2, (uint32_t[]){f[MAIN], f[RUN], f[WORK]}, 3);
+    hit(before, 4243, PROFILE_CPU, 1, (uint32_t[]){f[MAIN], f[WORK]}, 2);
+    hit(after, 4242, PROFILE_CPU, 9, (uint32_t[]){g[MAIN], g[WORK]}, 2);
+    hit(after, 4242, PROFILE_WAIT, 4, NULL, 0);
+    FILE *out = open_memstream(&text, &bytes);
+    flamegraph_diff_data(before, after, &plain, out);
+    fclose(out);
+    cr_assert(strstr(text, "\"sides\":[{\"title\":\"pid 4242 (app)\",") &&
+              strstr(text, "},{\"title\":\"pid 7 (app)\","));
+    const char *got = strstr(text, ",\"nodes\"");
+    static const char wanted[] = /* [other]; main > run > work, main > work */
+        ",\"nodes\":[0,1,1,1,2,2,3,3,3,2]\n"
+        ",\"counts\":[1,1,4,3,2,2,1,0,9,0,2,1]}\n";
+    cr_assert(!strcmp(got, wanted), "got:\n%s\nwanted:\n%s", text, wanted);
+    free(text);
+    profile_free(before);
+    profile_free(after);
 }
 
 Test(flamegraph, nothing_counted)
 {
     struct profile *p = profile_new(NULL);
     expect_stacks(p, &plain,
-                  "\"functions\":[],\n\"threads\":[],\n\"strings\":[\"\"],\n\"nodes\":[],\n"
-                  "\"counts\":[]}\n");
+                  "\"functions\":[]\n,\"threads\":[]\n,\"strings\":[\"\",\"[other]\"]\n"
+                  ",\"nodes\":[]\n,\"counts\":[]}\n");
     profile_free(p);
 }
 
@@ -155,7 +181,7 @@ Test(flamegraph, a_stack_that_a_limit_has_cut_to_nothing)
     struct profile *p = profile_new(NULL);
     hit(p, 4242, PROFILE_CPU, 6, NULL, 0);
     char *text = data_of(p, &plain);
-    cr_assert(strstr(text, "\"nodes\":[0,1],\n\"counts\":[1,0,6]}\n"), "%s", text);
+    cr_assert(strstr(text, "\"nodes\":[0,1]\n,\"counts\":[1,0,6]}\n"), "%s", text);
     free(text);
     profile_free(p);
 }

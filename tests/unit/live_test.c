@@ -120,7 +120,7 @@ Test(live, mirror_counts_as_the_sampler_does)
     }
     char *text = functions_json(m, &everything);
     cr_assert(strstr(text, "\"cpu\":{\"samples\":6,\"functions\":[[6,6,\"native\","
-                           "\"\\u003c/script\\u003e\\u005cx1b\",\"\"],"
+                           "\"\\u003c/script\\u003e\\\\x1b\",\"\"],"
                            "[0,6,\"native\",\"main\",\"\"]],\"matched\":2,\"of\":2}"),
               "%s", text);
     free(text);

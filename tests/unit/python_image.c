@@ -36,3 +36,8 @@ struct python_memory python_image_memory(struct python_image *image)
 {
     return (struct python_memory){.read = read_image, .arg = image};
 }
+
+struct python_moment python_image_moment(const struct python_memory *m)
+{
+    return (struct python_moment){.then = *m, .now = *m, .codes_copied = true, .whole = true};
+}

@@ -18,4 +18,7 @@ struct python_image {
 int python_image_open(struct python_image *image, uint64_t *ret_runtime, unsigned *ret_hint);
 struct python_memory python_image_memory(struct python_image *image);
 
+/* Of memory that does not change. */
+struct python_moment python_image_moment(const struct python_memory *m);
+
 #endif

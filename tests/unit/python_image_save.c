@@ -99,13 +99,16 @@ static void read_all(const struct python_memory *m, uint64_t addr, unsigned hint
     static struct python_stack stack;
     size_t cap = 0;
     unsigned minor;
-    if (python_runtime_open(m, addr, hint, &runtime, &minor) < 0)
+    /* the second is what the version is told by where nothing names it */
+    if (python_runtime_open(m, addr, hint, &runtime, &minor) < 0 ||
+        python_runtime_open(m, addr, 0, &runtime, &minor) < 0)
         die("no interpreter is known there");
     int n = python_runtime_threads(m, &runtime, &threads, &cap);
     python_names_init(&names);
     python_codes_init(&codes, &names);
     for (int i = 0; i < n; i++) {
-        python_walk(m, &runtime, threads[i].addr, &codes, &stack);
+        struct python_moment at = {.then = *m, .now = *m, .codes_copied = true, .whole = true};
+        python_walk(&at, &runtime, threads[i].addr, &codes, &stack);
         if (stack.end != PYTHON_COMPLETE)
             die("a stack is torn");
     }

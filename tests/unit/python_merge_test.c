@@ -25,7 +25,7 @@ static size_t read_native(const char *text, struct native_frame *frames)
 static size_t read_python(const char *text, struct python_frame *frames, char *names)
 {
     size_t n = 0;
-    for (; *text; text++) {
+    for (; *text && *text != '~'; text++) {
         if (*text >= '0' && *text <= '9') {
             frames[n] = (struct python_frame){0};
             names[n++] = *text;
@@ -47,7 +47,8 @@ static void expect(const char *native, const char *python, bool complete, const 
     char names[64], got[129] = "";
     size_t n_native = read_native(native, native_frames);
     size_t n_python = read_python(python, python_frames, names);
-    python_merge(native_frames, n_native, complete, python_frames, n_python, &merged);
+    python_merge(native_frames, n_native, complete, python_frames, n_python, !strchr(python, '~'),
+                 &merged);
     for (size_t i = 0; i < merged.n; i++)
         got[i] = merged_frames[i].python ? names[merged_frames[i].index]
                                          : native[merged_frames[i].index];
@@ -108,13 +109,21 @@ Test(python_merge, a_native_stack_that_was_cut)
     expect("z", "12Y3Z", false, "z123", false);
 }
 
+/* "~": the outermost Python frames could not be read */
+Test(python_merge, a_python_stack_that_was_cut)
+{
+    expect("zEhEhEm", "1?2?~", true, "z12hEm", true);
+    expect("zEhEhEm", "1?2?3?~", true, "z123m", false);
+    expect("zEhE", "1?~", false, "z1hE", true);
+}
+
 Test(python_merge, the_frame_that_ran_it_is_missing)
 {
     struct native_frame native[] = {{.sp = 100}, {.sp = 200}};
     struct python_frame python[] = {{.last = true, .c_addr = 50}};
     struct merged_frame frames[8];
     struct merged_stack merged = {.frames = frames};
-    python_merge(native, 2, true, python, 1, &merged);
+    python_merge(native, 2, true, python, 1, true, &merged);
     cr_expect_eq(merged.n, 3);
     cr_expect(merged.mismatch && frames[0].python && !frames[1].python);
 }

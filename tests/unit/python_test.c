@@ -19,6 +19,7 @@ struct reading {
     uint8_t *file;
     struct python_image image;
     struct python_memory memory;
+    struct python_moment moment;
     struct python_runtime runtime;
     struct python_thread *threads;
     size_t n_threads;
@@ -49,6 +50,7 @@ static void open_image(struct reading *r, const char *name)
     r->image.bytes = r->file;
     cr_assert_eq(python_image_open(&r->image, &addr, &hint), 0);
     r->memory = python_image_memory(&r->image);
+    r->moment = python_image_moment(&r->memory);
     int rc = python_runtime_open(&r->memory, addr, hint, &r->runtime, &minor);
     cr_assert_eq(rc, 0, "%s: %d", name, rc);
     cr_assert_eq(minor, hint);
@@ -108,7 +110,8 @@ static void check_name(void *arg, uint64_t ident, const char *name)
     c->found += strstr(c->expected, line) != NULL;
 }
 
-static const char *const versions[] = {"3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14t"};
+static const char *const versions[] = {"3.8",  "3.9",  "3.10", "3.11",
+                                       "3.12", "3.13", "3.14", "3.14t"};
 
 static void check_image(const char *version)
 {
@@ -117,7 +120,7 @@ static void check_image(const char *version)
     open_image(&r, version);
     char *expected OX_FREE = load(version, "expected", &bytes);
     for (size_t i = 0; i < r.n_threads; i++) {
-        python_walk(&r.memory, &r.runtime, r.threads[i].addr, &r.codes, r.stack);
+        python_walk(&r.moment, &r.runtime, r.threads[i].addr, &r.codes, r.stack);
         cr_expect_eq(r.stack->end, PYTHON_COMPLETE, "%s: thread %zu", version, i);
         cr_expect(r.stack->n && r.stack->frames[r.stack->n - 1].last);
         char *text OX_FREE = stack_text(&r, r.threads[i].pthread_addr);
@@ -163,8 +166,10 @@ static size_t reads_until_complete(struct reading *r, uint64_t thread, size_t n_
     for (size_t n = 0;; n++) {
         struct failing failing = {.below = r->memory, .left = n};
         struct python_memory m = {.read = read_failing, .arg = &failing};
+        struct python_moment at = python_image_moment(&m);
+        at.codes_copied = false; /* what then fails is not read a second time */
         python_codes_forget(&r->codes);
-        python_walk(&m, &r->runtime, thread, &r->codes, r->stack);
+        python_walk(&at, &r->runtime, thread, &r->codes, r->stack);
         cr_assert_leq(r->stack->n, n_whole);
         if (r->stack->end == PYTHON_COMPLETE && r->stack->n == n_whole)
             return n;
@@ -177,7 +182,7 @@ Test(python, each_read_may_fail)
     for (size_t i = 0; i < sizeof(versions) / sizeof(*versions); i++) {
         struct reading r;
         open_image(&r, versions[i]);
-        python_walk(&r.memory, &r.runtime, r.threads[0].addr, &r.codes, r.stack);
+        python_walk(&r.moment, &r.runtime, r.threads[0].addr, &r.codes, r.stack);
         size_t whole = r.stack->n;
         cr_expect_gt(reads_until_complete(&r, r.threads[0].addr, whole), whole);
         close_image(&r);
@@ -219,7 +224,8 @@ Test(python, cycles_end)
                                 .layout = &r.runtime.layout,
                                 .frame = first_frame(&r, r.threads[0].addr)};
         struct python_memory m = {.read = read_cyclic, .arg = &cyclic};
-        python_walk(&m, &r.runtime, r.threads[0].addr, &r.codes, r.stack);
+        struct python_moment at = python_image_moment(&m);
+        python_walk(&at, &r.runtime, r.threads[0].addr, &r.codes, r.stack);
         cr_expect_neq(r.stack->end, PYTHON_COMPLETE, "%s", versions[i]);
         close_image(&r);
     }
@@ -229,13 +235,13 @@ Test(python, cycles_end)
 struct changed {
     struct python_memory below;
     uint64_t from, to;
-    size_t bytes;
+    size_t bytes, after; /* so many reads of it */
 };
 
 static int read_changed(void *arg, void *dst, size_t bytes, uint64_t addr)
 {
     struct changed *c = arg;
-    if (bytes == c->bytes && addr == c->from)
+    if (bytes == c->bytes && addr == c->from && !(c->after && c->after--))
         addr = c->to;
     return c->below.read(c->below.arg, dst, bytes, addr);
 }
@@ -246,20 +252,138 @@ Test(python, another_code_object_at_the_same_address)
     const struct python_code *code;
     open_image(&r, "3.11");
     for (size_t i = 0; i < r.n_threads; i++)
-        python_walk(&r.memory, &r.runtime, r.threads[i].addr, &r.codes, r.stack);
+        python_walk(&r.moment, &r.runtime, r.threads[i].addr, &r.codes, r.stack);
     cr_assert_gt(r.codes.n, 2);
     uint64_t from = r.codes.items[0].addr, to = r.codes.items[1].addr;
     uint32_t before = r.codes.items[0].function, after = r.codes.items[1].function;
     struct changed changed = {
         .below = r.memory, .from = from, .to = to, .bytes = r.runtime.layout.code_bytes};
     struct python_memory m = {.read = read_changed, .arg = &changed};
-    cr_assert_eq(python_codes_get(&r.codes, &m, &r.runtime.layout, from, &code), 0);
+    struct python_moment at = python_image_moment(&m);
+    cr_assert_eq(python_codes_get(&r.codes, &at, &r.runtime.layout, from, &code), 0);
     cr_expect_eq(code->function, before, "within an epoch nothing is compared");
     r.codes.epoch++;
-    cr_assert_eq(python_codes_get(&r.codes, &m, &r.runtime.layout, from, &code), 0);
+    cr_assert_eq(python_codes_get(&r.codes, &at, &r.runtime.layout, from, &code), 0);
     cr_expect_eq(code->function, after);
     cr_expect_eq(r.codes.replaced, 1);
     close_image(&r);
+}
+
+/* Another name where the one of the first code object lies; all its pointers are as they were. */
+struct renamed {
+    struct python_memory below;
+    uint64_t text; /* addr of its first character */
+};
+
+static int read_renamed(void *arg, void *dst, size_t bytes, uint64_t addr)
+{
+    struct renamed *r = arg;
+    int rc = r->below.read(r->below.arg, dst, bytes, addr);
+    if (rc == 0 && addr <= r->text && r->text - addr < bytes)
+        ((uint8_t *)dst)[r->text - addr] = '#';
+    return rc;
+}
+
+static int read_nothing(void *arg, void *dst, size_t bytes, uint64_t addr)
+{
+    (void)arg;
+    (void)dst;
+    (void)bytes;
+    (void)addr;
+    return -EFAULT;
+}
+
+static struct renamed rename_first(struct reading *r, uint32_t *ret_before)
+{
+    struct renamed renamed = {.below = r->memory};
+    uint64_t name;
+    const struct python_layout *l = &r->runtime.layout;
+    for (size_t i = 0; i < r->n_threads; i++)
+        python_walk(&r->moment, &r->runtime, r->threads[i].addr, &r->codes, r->stack);
+    cr_assert_gt(r->codes.n, 1);
+    cr_assert_eq(python_read_u64(&r->memory, r->codes.items[0].addr + l->code_qualname, &name), 0);
+    renamed.text = name + l->unicode_ascii;
+    *ret_before = r->codes.items[0].function;
+    return renamed;
+}
+
+/* Made anew, code objects and their names come to lie where others lay: of the copy of that moment
+ * it is seen each time, of the process as it runs on when it is its turn. */
+Test(python, another_name_behind_the_same_pointers)
+{
+    struct reading r;
+    const struct python_code *code;
+    uint32_t before;
+    open_image(&r, "3.12");
+    struct renamed renamed = rename_first(&r, &before);
+    struct python_memory m = {.read = read_renamed, .arg = &renamed};
+    struct python_moment at = r.moment;
+    uint64_t addr = r.codes.items[0].addr;
+    at.codes_copied = false;
+    at.now = m;
+    r.codes.epoch++;
+    cr_assert_eq(python_codes_get(&r.codes, &at, &r.runtime.layout, addr, &code), 0);
+    cr_expect_eq(code->function, before, "it is not its turn yet");
+    at = (struct python_moment){.then = m, .now = r.memory, .codes_copied = true, .whole = true};
+    r.codes.epoch++;
+    cr_assert_eq(python_codes_get(&r.codes, &at, &r.runtime.layout, addr, &code), 0);
+    cr_expect_eq(*python_names_name(&r.names, code->function), '#');
+    cr_expect_eq(r.codes.replaced, 1);
+    close_image(&r);
+}
+
+/* Where code objects were copied, one that is not among them is not taken from the living. */
+Test(python, what_was_not_copied_is_not_believed)
+{
+    struct reading r;
+    open_image(&r, "3.12");
+    struct python_memory nothing = {.read = read_nothing};
+    struct python_moment at = {.then = nothing, .now = r.memory, .codes_copied = true};
+    const struct python_code *code;
+    python_walk(&r.moment, &r.runtime, r.threads[0].addr, &r.codes, r.stack);
+    cr_assert_gt(r.codes.n, 0);
+    r.codes.epoch++;
+    int rc = python_codes_get(&r.codes, &at, &r.runtime.layout, r.codes.items[0].addr, &code);
+    cr_expect_eq(rc, -EFAULT);
+    python_walk(&at, &r.runtime, r.threads[0].addr, &r.codes, r.stack);
+    cr_expect_eq(r.stack->end, PYTHON_TORN, "nor is a frame");
+    cr_expect_eq(r.stack->n, 0);
+    close_image(&r);
+}
+
+/* It was another one when its names had been read: neither is believed. */
+Test(python, a_code_object_that_changes_while_it_is_read)
+{
+    struct reading r;
+    const struct python_code *code;
+    open_image(&r, "3.11");
+    python_walk(&r.moment, &r.runtime, r.threads[0].addr, &r.codes, r.stack);
+    cr_assert_gt(r.codes.n, 1);
+    uint64_t from = r.codes.items[0].addr, to = r.codes.items[1].addr;
+    struct changed changed = {
+        .below = r.memory, .from = from, .to = to, .bytes = r.runtime.layout.code_bytes};
+    changed.after = 1;
+    struct python_memory m = {.read = read_changed, .arg = &changed};
+    struct python_moment at = {.then = m, .now = m, .whole = true};
+    python_codes_forget(&r.codes);
+    cr_expect_eq(python_codes_get(&r.codes, &at, &r.runtime.layout, from, &code), -EAGAIN);
+    close_image(&r);
+}
+
+/* 3.8 to 3.12 without a name that tells the version. */
+Test(python, the_version_by_its_own_account)
+{
+    for (size_t i = 0; i < sizeof(versions) / sizeof(*versions); i++) {
+        struct reading r;
+        struct python_runtime runtime;
+        unsigned minor = 0, want;
+        open_image(&r, versions[i]);
+        want = r.runtime.layout.minor;
+        int rc = python_runtime_open(&r.memory, r.runtime.addr, 0, &runtime, &minor);
+        cr_expect_eq(rc, 0, "%s: %d", versions[i], rc);
+        cr_expect_eq(minor, want, "%s: taken for 3.%u", versions[i], minor);
+        close_image(&r);
+    }
 }
 
 Test(python, a_version_that_is_not_known)
@@ -301,8 +425,10 @@ Test(python, hostile_figures)
         if (python_layout_read(&m, addr, &layout, &minor) < 0)
             continue;
         struct python_runtime runtime = {.addr = addr, .layout = layout};
+        struct python_moment at = python_image_moment(&m);
+        at.codes_copied = false; /* what then fails is not read a second time */
         python_codes_forget(&r.codes);
-        python_walk(&m, &runtime, r.threads[0].addr, &r.codes, r.stack);
+        python_walk(&at, &runtime, r.threads[0].addr, &r.codes, r.stack);
     }
     close_image(&r);
 }

@@ -157,7 +157,13 @@ static struct buffer small_file(void)
         {.start = 0x3000, .end = 0x4000, .prot = PROT_READ, .shared = true},
     };
     struct snapfile_process process = {.pid = 7, .maps = {.items = items, .n = 2}};
-    struct snapfile_item item = {.name = (char[]){"t"}};
+    struct snapfile_shown shown[] = {{.native = 0},
+                                     {.native = SNAPFILE_NOT_NATIVE,
+                                      .function = (char[]){"parse"},
+                                      .file = (char[]){"/a.py"},
+                                      .first_line = 3,
+                                      .line = 5}};
+    struct snapfile_item item = {.name = (char[]){"t"}, .shown = shown, .n_shown = 2};
     item.snap = (struct snapshot){.pid = 7,
                                   .tid = 8,
                                   .state = STATE_WAIT,
@@ -195,6 +201,12 @@ Test(snapfile, every_field)
     cr_assert(s->regs.known == 0x10080 && s->regs.value[16] == 0x1010 && s->stack_cut);
     cr_assert_eq(s->stack_bytes, 32);
     cr_assert_eq(s->stack[2], 3);
+    const struct snapfile_shown *shown = file.items[0].shown;
+    cr_assert(file.items[0].n_shown == 2 && shown[0].native == 0 && !shown[0].function);
+    cr_assert_eq(shown[1].native, SNAPFILE_NOT_NATIVE);
+    cr_assert_str_eq(shown[1].function, "parse");
+    cr_assert_str_eq(shown[1].file, "/a.py");
+    cr_assert(shown[1].first_line == 3 && shown[1].line == 5);
     snapfile_release(&file);
     free(b.data);
 }

@@ -112,6 +112,52 @@ Test(unwind, an_expression_is_libunwind_s)
     release_shot(&s);
 }
 
+/* A register that is not saved, but known: RBP is CFA + 32 (DW_CFA_val_offset_sf). Its caller is
+ * found by it. */
+void call_by_value(struct shot *s, void (*f)(struct shot *));
+__asm__(".text\n"
+        ".type call_by_value, @function\n"
+        "call_by_value:\n"
+        ".cfi_startproc\n"
+        "push %rbp\n"
+        ".cfi_def_cfa_offset 16\n"
+        ".cfi_offset 6, -16\n"
+        "mov %rsp, %rbp\n"
+        ".cfi_def_cfa_register 6\n"
+        "sub $32, %rsp\n"
+        "call clobber_rbp\n"
+        "leave\n"
+        ".cfi_def_cfa 7, 8\n"
+        "ret\n"
+        ".cfi_endproc\n"
+        ".size call_by_value, . - call_by_value\n"
+        ".type clobber_rbp, @function\n"
+        "clobber_rbp:\n"
+        ".cfi_startproc\n"
+        "push %rbp\n"
+        ".cfi_def_cfa_offset 16\n"
+        ".cfi_escape 0x15, 6, 0x7c\n"
+        "xor %ebp, %ebp\n"
+        "call *%rsi\n"
+        "pop %rbp\n"
+        ".cfi_def_cfa_offset 8\n"
+        ".cfi_restore 6\n"
+        "ret\n"
+        ".cfi_endproc\n"
+        ".size clobber_rbp, . - clobber_rbp\n");
+
+Test(unwind, a_register_that_is_a_distance_from_the_cfa)
+{
+    struct shot s = {0};
+    call_by_value(&s, take_shot);
+    __asm__ volatile("");
+    struct stack stack = walk(&s.snap);
+    assert_like_oracle(&stack, &s);
+    cr_assert_eq(stack.frames[2].how, FRAME_LIBUNWIND);
+    cr_assert_eq(stack.frames[3].how, FRAME_CFI);
+    release_shot(&s);
+}
+
 Test(unwind, a_cut_stack_says_how_much_more_it_needs)
 {
     struct shot s = {0};

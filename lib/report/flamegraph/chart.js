@@ -64,6 +64,7 @@ class Chart {
 
     setTheme(name) {
         this.theme = THEMES[name];
+        this.themeName = name;
         this.colors = [];
         this.redraw();
     }
@@ -230,6 +231,10 @@ class Chart {
         if (box.i < 0) return this.theme.narrow;
         if (f < 0) return this.theme.all;
         if (this.matching && this.matching[f]) return this.theme.match;
+        if (this.view.sides) {
+            const {news, change} = compareBlock(this.view, box.i, "total");
+            return diffColor(this.themeName, news ? change : 0);
+        }
         return this.colors[f] || (this.colors[f] = colorOf(this.model.functions[f], this.theme));
     }
 

@@ -18,7 +18,8 @@ function decodeModel(data) {
     }
     return {
         head: data, n, fn, parent, functions: decodeFunctions(data), threads: decodeThreads(data),
-        counts: decodeCounts(data),
+        counts: decodeCounts(data), sides: data.sides || null,
+        sideOf: data.threads.map(([, tid]) => tid - 1), /* where there are sides */
     };
 }
 
@@ -82,8 +83,19 @@ function groupCounts(model, selection) {
     return [...groups.values()].sort((a, b) => b.samples - a.samples);
 }
 
+/* SELF and TOTAL of a tree's nodes; hits(m): of a count. */
+function sumTree(tree, members, nodeOf, hits) {
+    const self = new Float64Array(tree.k);
+    for (const m of members)
+        self[nodeOf(m)] += hits(m);
+    const total = self.slice();
+    for (let j = tree.k - 1; j > 0; j--)
+        total[tree.up[j]] += total[j];
+    return {self, total};
+}
+
 /* The part of the tree that a group's counts reach, with SELF and TOTAL; still in preorder. */
-function groupTree(model, members, scratch) {
+function groupTree(model, members, scratch, samples) {
     const {counts, parent} = model, {local, list} = scratch;
     let k = 0;
     list[k++] = 0;
@@ -98,12 +110,12 @@ function groupTree(model, members, scratch) {
         local[nodes[j]] = j;
         up[j] = local[parent[nodes[j]]];
     }
-    const tree = {k, nodes, up, self: new Float64Array(k)};
-    for (const m of members)
-        tree.self[local[counts.node[m]]] += counts.hits[m];
-    tree.total = tree.self.slice();
-    for (let j = k - 1; j > 0; j--)
-        tree.total[tree.up[j]] += tree.total[j];
+    const tree = {k, nodes, up}, nodeOf = m => local[counts.node[m]];
+    Object.assign(tree, sumTree(tree, members, nodeOf,
+        m => samples ? weightOf(model, samples, m) : counts.hits[m]));
+    if (samples)
+        tree.sides = SIDES.map(side => sumTree(tree, members, nodeOf,
+            m => model.sideOf[counts.thread[m]] === side ? counts.hits[m] : 0));
     for (let j = 0; j < k; j++)
         local[nodes[j]] = -1;
     return tree;
@@ -130,8 +142,9 @@ function linkTree(tree, bySize) {
     return {first, next};
 }
 
-function newView(n) {
-    return {n: 0, fn: new Int32Array(n), parent: new Int32Array(n), depth: new Int32Array(n),
+function newView(n, samples) {
+    const side = () => ({self: new Float64Array(n), total: new Float64Array(n)});
+    return {samples, sides: samples && SIDES.map(side), z: samples && zOf(n), n: 0, fn: new Int32Array(n), parent: new Int32Array(n), depth: new Int32Array(n),
         end: new Int32Array(n), start: new Float64Array(n), total: new Float64Array(n),
         self: new Float64Array(n), filled: new Float64Array(n), labels: new Map()};
 }
@@ -155,13 +168,23 @@ function closeBlock(view, i) {
     view.end[i] = view.n;
 }
 
+function setSides(view, i, tree, j) {
+    if (!tree.sides) return;
+    tree.sides.forEach(({self, total}, s) => {
+        view.sides[s].self[i] = self[j];
+        view.sides[s].total[i] = total[j];
+    });
+}
+
 function addTree(model, view, tree, top, bySize) {
     const {first, next} = linkTree(tree, bySize), block = new Int32Array(tree.k);
     block[0] = top;
+    setSides(view, top, tree, 0);
     let j = first[0];
     while (j > 0) {
         block[j] = addBlock(view, block[tree.up[j]], model.fn[tree.nodes[j]], tree.total[j],
             tree.self[j]);
+        setSides(view, block[j], tree, j);
         if (first[j] >= 0) {
             j = first[j];
             continue;
@@ -183,9 +206,10 @@ const ALL = -1, GROUP = -2; /* what stands for a function in blocks that are non
 function buildView(model, selection) {
     const groups = groupCounts(model, selection), split = selection.split !== "none";
     const scratch = {local: new Int32Array(model.n).fill(-1), list: new Int32Array(model.n)};
-    const trees = groups.map(g => groupTree(model, g.members, scratch));
-    const samples = groups.reduce((sum, g) => sum + g.samples, 0);
-    const view = newView(1 + trees.reduce((sum, t) => sum + t.k, 0));
+    const bySide = model.sides && sideSamples(model, selection);
+    const trees = groups.map(g => groupTree(model, g.members, scratch, bySide));
+    const samples = trees.reduce((sum, t) => sum + t.total[0], 0);
+    const view = newView(1 + trees.reduce((sum, t) => sum + t.k, 0), bySide);
     addBlock(view, -1, ALL, samples, 0);
     trees.forEach((tree, g) => {
         let top = 0;
@@ -201,17 +225,17 @@ function buildView(model, selection) {
 
 /*
  * SELF and TOTAL of each function inside of a block. Recursion counts once: of main > f > f only
- * the outer f adds to the TOTAL of f, as long as we are inside of it.
+ * the outer f adds to the TOTAL of f, as long as we are inside of it. of: whose counts.
  */
-function tallyFunctions(model, view, from) {
+function tallyFunctions(model, view, from, of = view) {
     const n = model.functions.length;
     const self = new Float64Array(n), total = new Float64Array(n), inside = new Int32Array(n);
     for (let i = from; i < view.end[from]; i++) {
         const f = view.fn[i];
         if (f < 0) continue;
-        self[f] += view.self[i];
+        self[f] += of.self[i];
         if (i < inside[f]) continue;
-        total[f] += view.total[i];
+        total[f] += of.total[i];
         inside[f] = view.end[i];
     }
     const rows = [];
@@ -221,11 +245,11 @@ function tallyFunctions(model, view, from) {
 }
 
 /* Samples inside of a block that have a matching function anywhere in their stack below it. */
-function matchedSamples(view, matching, from) {
+function matchedSamples(view, matching, from, of = view) {
     let sum = 0;
     for (let i = from; i < view.end[from];) {
         const hit = view.fn[i] >= 0 && matching[view.fn[i]];
-        sum += hit ? view.total[i] : 0;
+        sum += hit ? of.total[i] : 0;
         i = hit ? view.end[i] : i + 1;
     }
     return sum;

@@ -5,6 +5,7 @@ const ROWS_AT_FIRST = 100, ROWS_MORE = 1000;
 
 /* The way in which a column is sorted when its head is first pressed. */
 const COLUMN_ORDER = {self: -1, total: -1, kind: 1, name: 1};
+const DIFF_HEADS = ["Before", "After", "Diff", "Error"]; /* of the first columns, of two profiles */
 
 function element(tag, text, name) {
     const e = document.createElement(tag);
@@ -24,10 +25,22 @@ class FunctionTable {
         more.addEventListener("click", () => this.showMore());
     }
 
-    /* rows: {f, self, total} of all functions that are to be seen. */
+    /* rows: {f, self, total} of all functions that are to be seen; of two profiles as
+     * compareFunctions() has them. */
     setRows(model, rows, samples) {
-        Object.assign(this, {model, rows, samples});
+        if (model.sides && !this.sides) this.headSides();
+        Object.assign(this, {model, rows, samples, sides: model.sides});
         this.render();
+    }
+
+    /* Largest differences first. */
+    headSides() {
+        DIFF_HEADS.forEach((text, i) => {
+            const th = this.heads.rows[0].cells[i];
+            (th.querySelector("button") || th).textContent = text;
+        });
+        this.column = "total";
+        this.direction = COLUMN_ORDER.total;
     }
 
     sortBy(column) {
@@ -40,6 +53,10 @@ class FunctionTable {
     /* SELF, then TOTAL, then name, as in the text report; other columns before those. */
     compare(a, b) {
         const f = this.model.functions, names = (x, y) => x < y ? -1 : x > y ? 1 : 0;
+        if (this.sides)
+            [a, b] = [a, b].map(({f: of, share, difference, news}) => ({f: of,
+                self: this.column === "self" ? share[BEFORE] : 0,
+                total: Math.round(1e9 * Math.abs(difference)) + (news ? 1e10 : 0)}));
         const by = {
             self: () => a.self - b.self, total: () => a.total - b.total,
             kind: () => names(f[a.f].kind, f[b.f].kind),
@@ -86,15 +103,26 @@ class FunctionTable {
 
     rowOf(row) {
         const f = this.model.functions[row.f], tr = element("tr");
-        tr.append(element("td", grouped(row.self), "number"),
-            element("td", percent(row.self, this.samples), "number share"),
-            element("td", grouped(row.total), "number"),
-            element("td", percent(row.total, this.samples), "number share"),
+        tr.append(...(this.sides ? this.sideCells(row) : this.countCells(row)),
             element("td", f.kind, `kind ${f.kind}`), this.nameCell(f));
         tr.setAttribute("role", "row");
         for (const td of tr.cells)
             td.setAttribute("role", "cell");
         return tr;
+    }
+
+    countCells(row) {
+        return [element("td", grouped(row.self), "number"),
+            element("td", percent(row.self, this.samples), "number share"),
+            element("td", grouped(row.total), "number"),
+            element("td", percent(row.total, this.samples), "number share")];
+    }
+
+    sideCells(row) {
+        const news = !row.news ? "share" : row.difference < 0 ? "lost" : "gained";
+        return [...SIDES.map(s => element("td", percent(row.hits[s], this.samples[s]), "number")),
+            element("td", points(row.difference), `number ${news}`),
+            element("td", `\u00b1${points(row.error).slice(1)}`, "number share")];
     }
 
     nameCell(f) {

@@ -146,16 +146,27 @@ class Viewer {
         const {samples} = this.model.counts, {selection} = this;
         for (const input of this.byId("state").querySelectorAll("input")) {
             input.checked = input.value === selection.state;
-            input.parentNode.querySelector("small").textContent = grouped(samples[input.value]);
+            input.parentNode.querySelector("small").textContent = this.model.sides ?
+                sideSamples(this.model, {state: input.value}).map(grouped).join(" \u2192 ") :
+                grouped(samples[input.value]);
         }
-        this.byId("state").hidden = this.model.head.cpu_only && !samples.wait;
+        const heads = this.model.sides || [this.model.head];
+        this.byId("state").hidden = heads.every(head => head.cpu_only) && !samples.wait;
         for (const input of this.byId("grow").querySelectorAll("input"))
             input.checked = input.value === this.chart.grow;
         for (const id of ["thread", "split", "order"])
             this.byId(id).value = selection[id];
+        for (const id of ["thread", "split"]) /* the two sides are what the threads are for */
+            this.byId(id).closest(".field").hidden = Boolean(this.model.sides);
     }
 
     showLegend() {
+        if (this.model.sides) {
+            const shown = {gained: "gained", lost: "lost", same: "no difference beyond chance"};
+            this.byId("legend").replaceChildren(...Object.entries(shown).map(
+                ([name, text]) => element("li", text, name)));
+            return;
+        }
         const kinds = new Set();
         for (let i = 1; i < this.view.n; i++)
             if (this.view.fn[i] >= 0) kinds.add(this.model.functions[this.view.fn[i]].kind);
@@ -190,6 +201,12 @@ class Viewer {
         });
         this.byId("path").replaceChildren(list);
         this.byId("zoomed").textContent = this.focus ? this.numbers(this.focus) :
+            this.allSamples();
+    }
+
+    allSamples() {
+        const {samples} = this.view;
+        return samples ? `${counted(samples[BEFORE], "sample")} before, ${grouped(samples[AFTER])} after` :
             counted(this.view.total[0], "sample");
     }
 
@@ -222,10 +239,19 @@ class Viewer {
     }
 
     showMatched() {
-        const samples = this.view.total[this.focus];
-        const sum = this.matching ? matchedSamples(this.view, this.matching, this.focus) : 0;
         this.byId("matched").textContent = this.wrong ? `not a pattern: ${this.wrong}` :
-            this.matching ? `${grouped(sum)} of ${grouped(samples)}: ${percent(sum, samples)}` : "";
+            !this.matching ? "" : this.view.sides ? this.matchedOfSides() : this.matchedOfOne();
+    }
+
+    matchedOfOne() {
+        const samples = this.view.total[this.focus];
+        const sum = matchedSamples(this.view, this.matching, this.focus);
+        return `${grouped(sum)} of ${grouped(samples)}: ${percent(sum, samples)}`;
+    }
+
+    matchedOfSides() {
+        return SIDES.map(s => percent(matchedSamples(this.view, this.matching, this.focus,
+            this.view.sides[s]), this.view.samples[s])).join(" \u2192 ");
     }
 
     pick(f) {
@@ -238,17 +264,19 @@ class Viewer {
 
     showTable() {
         if (!this.view) return;
-        const rows = tallyFunctions(this.model, this.view, this.focus);
+        const rows = this.view.sides ? compareFunctions(this.model, this.view, this.focus) :
+            tallyFunctions(this.model, this.view, this.focus);
         const seen = this.matching ? rows.filter(r => this.matching[r.f]) : rows;
         const samples = this.view.total[this.focus];
         this.byId("functions-of").textContent = [
             this.describeSelection(), this.focus ? `inside ${this.chart.nameOf(this.focus)}` : "",
-            counted(samples, "sample"),
+            this.view.sides ? `SELF, in percent of ${this.allSamples()}` :
+                counted(samples, "sample"),
             seen.length < rows.length ?
                 `${grouped(seen.length)} of ${counted(rows.length, "function")} found` :
                 counted(rows.length, "function"),
         ].filter(Boolean).join(" \u00b7 ");
-        this.table.setRows(this.model, seen, samples);
+        this.table.setRows(this.model, seen, this.view.samples || samples);
     }
 
     stateName() {
@@ -289,7 +317,8 @@ class Viewer {
             this.byId("tip-name").textContent =
                 `${counted(box.blocks, "function")} too narrow to draw`;
             this.byId("tip-place").textContent = "click to zoom to the largest";
-            this.tipNumbers([["total", box.samples]]);
+            if (this.view.sides) this.byId("tip").querySelector("tbody").replaceChildren();
+            else this.tipNumbers([["total", box.samples]]);
         } else
             this.fillTip(box.i);
         this.placeTip(at.x + 14, at.y + 18, at.y - 10);
@@ -299,7 +328,23 @@ class Viewer {
         const {view} = this;
         this.byId("tip-name").textContent = this.chart.nameOf(i);
         this.byId("tip-place").textContent = this.facts(i).join(" \u00b7 ");
-        this.tipNumbers([["total", view.total[i]], ["self", view.self[i]]]);
+        if (view.sides) this.tipSides(i);
+        else this.tipNumbers([["total", view.total[i]], ["self", view.self[i]]]);
+    }
+
+    tipSides(i) {
+        const head = element("tr"), names = ["", "before", "", "after", "", "difference"];
+        head.append(...names.map(name => element("th", name)));
+        const rows = ["total", "self"].map(what => {
+            const c = compareBlock(this.view, i, what), tr = element("tr");
+            tr.append(element("th", what), ...SIDES.flatMap(s => [
+                element("td", grouped(c.hits[s])),
+                element("td", percent(c.hits[s], this.view.samples[s]))]),
+            element("td", `${points(c.difference)} \u00b1${points(c.error).slice(1)}`,
+                !c.news ? "" : c.difference < 0 ? "lost" : "gained"));
+            return tr;
+        });
+        this.byId("tip").querySelector("tbody").replaceChildren(head, ...rows);
     }
 
     tipNumbers(rows) {
@@ -343,10 +388,19 @@ class Viewer {
 
     numbers(i) {
         const {view} = this;
+        if (view.sides) return this.numbersOfSides(i);
         const shares = this.wholes().filter(([, whole]) => whole !== view.total[i])
             .map(([name, whole]) => `${percent(view.total[i], whole)} ${name}`);
         return [`total ${counted(view.total[i], "sample")}`, ...shares,
             `self ${grouped(view.self[i])}`].join(", ");
+    }
+
+    numbersOfSides(i) {
+        const c = compareBlock(this.view, i, "total"), shares = SIDES.map(
+            s => percent(c.hits[s], this.view.samples[s]));
+        return `total ${shares[BEFORE]} before, ${shares[AFTER]} after, ` +
+            `difference ${points(c.difference)} \u00b1${points(c.error).slice(1)}` +
+            (c.news ? "" : ", not beyond chance");
     }
 
     followTheme() {
@@ -369,7 +423,35 @@ function ratio(part, whole) {
     return part ? part / whole : 0;
 }
 
-function showHead(byId, {head, counts}) {
+function showFacts(byId, list) {
+    byId("facts").replaceChildren(...list.map(([name, value, detail]) => {
+        const div = element("div");
+        div.append(element("dt", name), element("dd", value), element("dd", detail, "detail"));
+        return div;
+    }));
+}
+
+/* Of two profiles: what was sampled, and what was lost, on both sides. */
+function showSides(byId, model) {
+    const {sides, head} = model, titles = sides.map(side => side.title);
+    const title = titles[0] === titles[1] ? titles[0] : titles.join(" \u2192 ");
+    document.title = `${title} \u00b7 difference \u00b7 oxprof`;
+    byId("title").textContent = title;
+    byId("run").textContent = ["difference", ...sides.map((side, s) =>
+        `${s ? "after" : "before"} ${(side.duration_ns / 1e9).toFixed(2)} s`),
+    `oxprof ${head.version}`].join(" \u00b7 ");
+    const [cpu, wait, both] = ["cpu", "wait", "both"].map(state => sideSamples(model, {state}));
+    showFacts(byId, sides.map((side, s) => {
+        const [, samples, states] = samplesFact(side, {cpu: cpu[s], wait: wait[s], both: both[s]});
+        const [, lost, reasons] = lossFact(side);
+        return [s ? "After" : "Before", side.title,
+            `${samples} samples: ${states}; ${lost} lost: ${reasons}`];
+    }));
+}
+
+function showHead(byId, model) {
+    const {head, counts} = model;
+    if (model.sides) return void showSides(byId, model);
     const seconds = head.duration_ns / 1e9;
     document.title = `${head.title} \u00b7 oxprof`;
     byId("title").textContent = head.title;
@@ -379,11 +461,7 @@ function showHead(byId, {head, counts}) {
         `oxprof ${head.version}`,
     ].join(" \u00b7 ");
     const list = [samplesFact(head, counts.samples), lossFact(head), costFact(head)];
-    byId("facts").replaceChildren(...list.map(([name, value, detail]) => {
-        const div = element("div");
-        div.append(element("dt", name), element("dd", value), element("dd", detail, "detail"));
-        return div;
-    }));
+    showFacts(byId, list);
 }
 
 function samplesFact(head, samples) {
@@ -396,12 +474,15 @@ function samplesFact(head, samples) {
 }
 
 function lossFact(head) {
-    const reasons = Object.entries(head.lost);
+    const reasons = Object.entries(head.lost).filter(([, n]) => n);
     const limit = (n, what) => n ? `${grouped(n)} ${what} (memory limit)` : "";
     return ["Lost", grouped(reasons.reduce((sum, [, n]) => sum + n, 0)), [
-        ...reasons.map(([reason, n]) => `${grouped(n)} ${reason}`),
+        ...reasons.map(([reason, n]) => `${grouped(n)} ${reason.replaceAll("_", " ")}`),
         `${counted(head.truncated, "stack")} truncated`,
         limit(head.given_up, "of those took too much to unwind"),
+        head.python_torn && `${counted(head.python_torn, "Python stack")} torn`,
+        head.python_mismatches &&
+            `${grouped(head.python_mismatches)} native and Python frames that did not fit`,
         head.ticks_missed &&
             `${grouped(head.ticks_missed)} of ${grouped(head.ticks)} ticks missed`,
         limit(head.folded, "folded into their callers"),
@@ -410,6 +491,7 @@ function lossFact(head) {
         limit(head.mappings_cut, "times a mapping was left out"),
         limit(head.cfi_cut, "modules' unwind information cut"),
         limit(head.tables_cut, "symbol tables cut"),
+        limit(head.lines_cut, "places without source lines"),
         limit(head.names_folded, "times a name reads [other]"),
     ].filter(Boolean).join(", ")];
 }
