@@ -21,7 +21,7 @@ static const char usage[] =
     "      --children        and what they fork      --mode wall|cpu  all threads, or running "
     "ones\n"
     "  -r, --rate HZ         default 100         -i, --interval TIME  0.1ms to 10s, instead of -r\n"
-    "      --calls RE        how long calls of these functions last\n"
+    "      --calls RE        how long calls last     --max-overhead PCT   of a CPU\n"
     "  -d, --duration TIME   as 5s, 500ms, 2m        --samples N      enough is enough\n"
     "      --start-paused    until SIGUSR2           --capture auto|stop|nostop|perf\n"
     "      --python --native only such frames; --mixed: both     --gil  only who holds Python's "

@@ -155,6 +155,15 @@ static bool read_top(struct options *opt, const char *value)
     return true;
 }
 
+static bool read_max_overhead(struct options *opt, const char *value)
+{
+    double percent;
+    if (parse_decimal(value, &percent) < 0 || percent < 0.01 || percent > 100)
+        return bad("--max-overhead", value, "want a percentage of a CPU, from 0.01 to 100");
+    opt->session.max_overhead_ppm = (uint32_t)(percent * 1e4 + 0.5);
+    return true;
+}
+
 static bool read_min_percent(struct options *opt, const char *value)
 {
     if (parse_decimal(value, &opt->report.min_percent) < 0 || opt->report.min_percent > 100)
@@ -367,6 +376,7 @@ const struct option_rule option_rules[OPTION_RULES] = {
     {"python", 0, false, OPTIONS_SAMPLE | OPTIONS_DUMP, set_python},
     {"gil", 0, false, OPTIONS_SAMPLE, set_gil},
     {"capture", 0, true, OPTIONS_SAMPLE | OPTIONS_DUMP, read_capture},
+    {"max-overhead", 0, true, OPTIONS_SAMPLE, read_max_overhead},
     {"calls", 0, true, OPTIONS_SAMPLE, read_calls},
     {"quiet", 'q', false, 0, set_quiet},
     {"verbose", 'v', false, 0, set_verbose},

@@ -268,7 +268,8 @@ COST = re.compile(r"^# cost: (?P<stops>\d+) stops?(?:, (?P<perf>\d+) perf sample
                   r"(?P<refused>, perf_event refused)?, (?P<mean>\S+) us mean, (?P<max>\S+) us max, "
                   r"(?P<share>\S+)% of the target's running time; "
                   r"(?P<disturbed>\d+) system calls? disturbed(?:, (?P<repaired>\d+) put back)?; "
-                  r"oxprof (?P<own_cpu>\S+)% of a CPU, (?P<memory>\S+) MiB$")
+                  r"oxprof (?P<own_cpu>\S+)% of a CPU, (?P<memory>\S+) MiB"
+                  r"(?:; (?P<looks>\S+) looks a second \(--max-overhead (?P<most>\S+)%\))?$")
 LIMITS = re.compile(r"; (\d+) ([^;]*) \(memory limit\)")
 THREAD = re.compile(r"^# thread (\d+) \((.*)\): (\d+) on CPU(?:, (\d+) waiting)?$")
 ROW = re.compile(r"^ *(\d+)  +(\d+\.\d\d)  +(\d+)  +(\d+\.\d\d)  (\w+) +(\S.*)$")
@@ -301,6 +302,7 @@ class Report:
         self.missed, self.ticks = whole(samples["missed"]), whole(samples["ticks"])
         self.stops, self.disturbed = int(cost["stops"]), int(cost["disturbed"])
         self.repaired = whole(cost["repaired"])
+        self.looks, self.own_cpu = cost["looks"], float(cost["own_cpu"])
         self.perf, self.perf_refused = whole(cost["perf"]), bool(cost["refused"])
         self.thread_hits = {}
         self.rows = list(self.parse_rows(lines[3:]))

@@ -51,6 +51,7 @@ int perf_open(struct perf_ring *r, pid_t tid, uint64_t interval_ns, uint64_t fir
                             .data_bytes = ring_bytes,
                             .dump_bytes = dump_bytes,
                             .interval_ns = interval_ns,
+                            .due_ns = interval_ns,
                             .in_kernel = true};
     int fd = open_event(tid, first_ns, dump_bytes, true);
     if (fd == -EACCES) {
@@ -88,6 +89,14 @@ static void make_steady(struct perf_ring *r)
                 ioctl(r->fd, PERF_EVENT_IOC_ENABLE, 0) == 0;
 }
 
+void perf_set_interval(struct perf_ring *r, uint64_t interval_ns)
+{
+    if (r->steady && ioctl(r->fd, PERF_EVENT_IOC_PERIOD, &interval_ns) < 0)
+        return;
+    r->due_ns = r->interval_ns > interval_ns ? r->interval_ns : interval_ns;
+    r->interval_ns = interval_ns;
+}
+
 enum perf_kind perf_next(struct perf_ring *r, uint8_t *buf, struct perf_record *ret)
 {
     struct perf_event_mmap_page *page = r->pages;
@@ -100,6 +109,8 @@ enum perf_kind perf_next(struct perf_ring *r, uint8_t *buf, struct perf_record *
     enum perf_kind kind = perf_records_next(&reader, buf, ret);
     if (kind != PERF_NOTHING)
         __atomic_store_n(&page->data_tail, reader.tail, __ATOMIC_RELEASE);
+    if (kind == PERF_SAMPLED || kind == PERF_NO_REGS)
+        r->due_ns = r->interval_ns;
     if (!r->steady && (kind == PERF_SAMPLED || kind == PERF_NO_REGS))
         make_steady(r);
     return kind;

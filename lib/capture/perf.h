@@ -30,8 +30,9 @@ struct perf_ring {
     size_t data_bytes;
     size_t dump_bytes; /* of the stack, in each sample */
     uint64_t interval_ns;
-    bool in_kernel; /* samples are taken there too; else only in user code */
-    bool steady;    /* the first sample has come */
+    uint64_t due_ns; /* at most so much running time until the next sample */
+    bool in_kernel;  /* samples are taken there too; else only in user code */
+    bool steady;     /* the first sample has come */
 };
 
 /* Whether the system lets us sample ourselves. 0, or a negative errno with the cause and its cure.
@@ -48,6 +49,9 @@ int perf_probe(struct error *err);
 int perf_open(struct perf_ring *r, pid_t tid, uint64_t interval_ns, uint64_t first_ns,
               size_t dump_bytes, size_t ring_bytes);
 void perf_close(struct perf_ring *r);
+
+/* From the next sample on. */
+void perf_set_interval(struct perf_ring *r, uint64_t interval_ns);
 
 /* There is no room for another sample. */
 bool perf_is_full(const struct perf_ring *r);

@@ -119,6 +119,8 @@ struct profile_cost {
     uint64_t profiler_cpu_ns;
     uint64_t profiler_peak_bytes; /* resident */
     uint64_t perf_samples;        /* taken by the kernel, without a stop */
+    uint64_t max_overhead_ppm;    /* that was allowed; 0: any. Else: */
+    uint64_t looks;               /* there were, each for one tick or several */
     uint64_t perf_refused;        /* 1: it was to take the samples, and would not */
 };
 

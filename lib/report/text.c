@@ -167,6 +167,10 @@ static void put_cost(struct text *t)
     put(t, "; oxprof %s%% of a CPU, %s MiB",
         number_significant(100, c->profiler_cpu_ns, t->tab.p->duration_ns, 2).text,
         number_significant(1, c->profiler_peak_bytes, 1 << 20, 2).text);
+    if (c->max_overhead_ppm)
+        put(t, "; %s looks a second (--max-overhead %s%%)",
+            number_significant(OX_NS_PER_S, c->looks, t->tab.p->duration_ns, 3).text,
+            number_significant(1, c->max_overhead_ppm, 10000, 3).text);
     end_line(t);
 }
 

@@ -41,7 +41,7 @@ enum {
 
 /* A sample that waits for its time. */
 struct perf_hit {
-    uint32_t tally;
+    uint32_t tally, hits;
     bool truncated;
     enum loss lost; /* LOSS_N: it has a stack */
 };
@@ -72,13 +72,14 @@ static size_t ring_dumps(const struct session *s)
 /* Where memory may not be locked for a ring, a smaller one may do. */
 static int open_some(struct session *s, struct watch *w, struct perf_ring *ring)
 {
-    uint64_t first_ns = clock_random_next(&s->random) % s->opt.interval_ns + 1;
+    uint64_t interval_ns = s->stands * s->opt.interval_ns;
+    uint64_t first_ns = clock_random_next(&s->random) % interval_ns + 1;
     size_t bytes = 4096, dumps = ring_dumps(s);
     int rc = -EPERM;
     while (bytes < w->perf_dump_bytes)
         bytes *= 2;
     for (; rc == -EPERM && dumps > 1; dumps /= 4)
-        rc = perf_open(ring, w->thread->tid, s->opt.interval_ns, first_ns, w->perf_dump_bytes,
+        rc = perf_open(ring, w->thread->tid, interval_ns, first_ns, w->perf_dump_bytes,
                        bytes * dumps);
     return rc;
 }
@@ -168,10 +169,10 @@ static void tell_oldest(struct session *s, struct watch *w)
     q->first = (q->first + 1) % q->cap;
     q->n--;
     if (hit->lost != LOSS_N)
-        lose(s, hit->lost, 1);
+        lose(s, hit->lost, hit->hits);
     else
-        count(s, w, hit->tally, hit->truncated, 1);
-    close_ticks(s, w, &w->open.cpu_ns, 1);
+        count(s, w, hit->tally, hit->truncated, hit->hits);
+    close_ticks(s, w, &w->open.cpu_ns, hit->hits);
 }
 
 /* Those that schedstat has the time for. The next one may come before its interval is full, as the
@@ -186,7 +187,7 @@ static void tell_due(struct session *s, struct watch *w)
 /* At the end schedstat may still be behind: the wall clock is not. */
 static void tell_rest(struct session *s, struct watch *w)
 {
-    int64_t least = (int64_t)s->opt.interval_ns;
+    int64_t least = (int64_t)w->perf->interval_ns;
     while (w->perf_queue->n &&
            w->open.wall_ns - (w->open.ready_ns > 0 ? w->open.ready_ns : 0) >= least)
         tell_oldest(s, w);
@@ -199,7 +200,9 @@ static void enqueue(struct session *s, struct watch *w, const struct perf_hit *h
         q->first = (q->first + 1) % q->cap;
         q->n--;
     }
-    q->items[(q->first + q->n++) % q->cap] = *hit;
+    struct perf_hit *last = &q->items[(q->first + q->n++) % q->cap];
+    *last = *hit;
+    last->hits = (uint32_t)(w->perf->interval_ns / s->opt.interval_ns);
     tell_due(s, w);
 }
 
@@ -316,8 +319,8 @@ static bool has_overflown(const struct session *s, const struct watch *w)
 /* After its ring was drained: it ran, and there is no sample; and the time it waited for a CPU. */
 static void close_running_time(struct session *s, struct watch *w)
 {
-    int64_t half = (int64_t)s->opt.interval_ns / 2;
-    uint64_t missing = whole_ticks(s, w->open.cpu_ns - half), ready;
+    int64_t half = (int64_t)s->opt.interval_ns / 2, due = (int64_t)w->perf->due_ns;
+    uint64_t missing = whole_ticks(s, w->open.cpu_ns - due + half), ready;
     if (missing && (w->perf->in_kernel || has_overflown(s, w)))
         lose(s, LOSS_PERF, missing);
     else if (missing && (w->perf_quality.in_kernel += (uint32_t)missing))
@@ -336,10 +339,12 @@ static void hit_asleep(struct session *s, struct watch *w, uint64_t ticks)
     close_ticks(s, w, NULL, ticks);
 }
 
-/* Deeper stacks than the ring's samples hold; between the two rings nothing is missed but a part
- * of an interval. */
-static void widen(struct session *s, struct watch *w)
+/* As often as looks are now; and deeper stacks than the ring's samples hold. Between the two rings
+ * nothing is missed but a part of an interval. */
+static void follow(struct session *s, struct watch *w)
 {
+    if (w->perf->interval_ns != s->stands * s->opt.interval_ns)
+        perf_set_interval(w->perf, s->stands * s->opt.interval_ns);
     if (w->perf->dump_bytes >= w->perf_dump_bytes)
         return;
     struct perf_ring *narrow = w->perf;
@@ -405,7 +410,8 @@ bool perfticks_take(struct session *s, struct target *t, struct watch *w)
     if (!perfticks_wanted(s, t) || w->perf || s->tick < w->perf_retry || !open_ring(s, w))
         return false;
     begin_account(w, &w->run);
-    lose(s, LOSS_UNSEEN, 1);
+    lose(s, LOSS_UNSEEN, s->tick - w->tick);
+    w->tick = s->tick;
     return true;
 }
 
@@ -463,7 +469,7 @@ int perfticks_look(struct session *s, struct target *t, struct watch *w, const s
         return 0;
     }
     drain(s, t, w);
-    widen(s, w);
+    follow(s, w);
     close_running_time(s, w);
     if (dismiss(s, t, w)) {
         found_awake(s, w);
@@ -533,7 +539,7 @@ void perfticks_close(struct session *s, struct target *t, struct watch *w)
 void perfticks_resume(struct session *s, struct watch *w)
 {
     struct perf_record record;
-    if (w->perf && w->perf->interval_ns != s->opt.interval_ns) {
+    if (w->perf && w->perf->interval_ns != s->stands * s->opt.interval_ns) {
         w->open = (struct open_time){0};
         perfticks_close(s, NULL, w);
     }

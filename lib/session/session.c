@@ -50,6 +50,7 @@ struct session *session_new(const struct session_options *opt, struct guardian *
     if (s->buf == MAP_FAILED)
         die("out of memory");
     s->random = clock_random_seed();
+    s->stands = s->group = 1;
     s->paused = opt->start_paused;
     s->own_pid = getpid();
     s->own_cpu_start_ns = clock_own_cpu_ns();
@@ -201,10 +202,11 @@ bool session_child_status(const struct session *s, int *ret_status)
 
 /* Tick n belongs to the n-th interval and falls at a random point of it, so that samples do not
  * beat in time with timers of the target. */
-static void plan_tick(struct session *s, uint64_t n)
+static void plan_tick(struct session *s)
 {
-    s->due_ns = s->epoch_ns + (n - 1) * s->opt.interval_ns +
-                clock_random_next(&s->random) % s->opt.interval_ns;
+    s->group = s->stands;
+    s->due_ns = s->epoch_ns + s->tick * s->opt.interval_ns +
+                clock_random_next(&s->random) % (s->group * s->opt.interval_ns);
 }
 
 static void arm(struct session *s)
@@ -213,7 +215,8 @@ static void arm(struct session *s)
     s->epoch_ns = now - s->tick * s->opt.interval_ns;
     s->resumed_ns = now;
     s->ticked_ns = 0;
-    plan_tick(s, s->tick + 1);
+    s->budget.since_ns = 0;
+    plan_tick(s);
 }
 
 void session_start(struct session *s)
@@ -280,13 +283,14 @@ void session_tick(struct session *s)
         return;
     /* Late by whole intervals: those ticks are missed, and this one stands for the present
      * interval. */
-    uint64_t present = (now - s->epoch_ns) / s->opt.interval_ns + 1, next = s->tick + 1;
+    uint64_t present = (now - s->epoch_ns) / s->opt.interval_ns + 1, next = s->tick + s->group;
     uint64_t tick = present > next ? present : next;
     s->profile->ticks_missed += tick - next;
     status_tick(s, now);
     ticks_run(s, tick, tick - next);
     s->profile->ticks = s->tick - s->before.tick;
-    plan_tick(s, s->tick + 1);
+    budget_tick(s, now);
+    plan_tick(s);
 }
 
 bool session_targets_live(const struct session *s)
@@ -370,6 +374,7 @@ int session_set_interval(struct session *s, uint64_t interval_ns, struct error *
     if (runs)
         s->sampled_ns = status_sampled_ns(s);
     s->opt.interval_ns = s->profile->interval_ns = interval_ns;
+    s->stands = 1;
     forget_pause(s); /* looks were planned in ticks of another length */
     if (runs)
         arm(s);
@@ -405,6 +410,8 @@ void session_finish(struct session *s)
         s->profile->lost[LOSS_NO_STOP] += s->tick - w->tick;
         w->tick = s->tick;
     }
+    if (s->started)
+        budget_end(s);
     ticks_settle(s);
     s->own_cpu_end_ns = clock_own_cpu_ns();
 }

@@ -50,8 +50,9 @@ struct session_options {
     bool no_perf; /* not by the kernel, whatever capture says: for one look, or a trial of stops */
     bool keep_snapshots; /* for session_snapshots() */
     enum session_view view;
-    bool gil;       /* count only threads that hold it */
-    bool keep_time; /* for formats that show the order in time */
+    bool gil;                  /* count only threads that hold it */
+    bool keep_time;            /* for formats that show the order in time */
+    uint32_t max_overhead_ppm; /* of a CPU, for us and the stops; 0: any. The looks become fewer */
     enum demangle demangle;
     bool debuginfod; /* servers may be asked for debug information */
 };

@@ -45,8 +45,8 @@ struct target {
     struct unwinder *unwinder; /* owned */
     struct perfmap *perfmap;   /* owned; read when names are wanted */
     bool live;
-    bool from_start; /* it was there when the run began; */
-    bool listed;     /* its threads have been looked for: those found first had been there, too */
+    bool from_start;   /* it was there when the run began; */
+    bool listed;       /* its threads have been looked for: those found first had been there, too */
     bool has_jit;      /* samples fell on anonymous executable memory */
     bool filtered;     /* only the threads in wanted */
     struct map wanted; /* tid -> 1 */
@@ -106,6 +106,12 @@ struct session {
     uint64_t epoch_ns; /* where tick 1's interval begins; moved by pauses */
     uint64_t tick;     /* the last one that was made */
     uint64_t due_ns;   /* when the next one is due */
+    uint64_t stands;   /* how many ticks the look under way, or the next one, stands for */
+    uint64_t group;    /* and the next one, as planned */
+    uint64_t looks;
+    struct {
+        uint64_t since_ns, spent_ns; /* where the window of the budget began */
+    } budget;
     uint64_t start_tick, sampled_ns, resumed_ns;
     uint64_t ended_ns;  /* where `finished`: when it was */
     uint64_t ticked_ns; /* the last tick's time; 0: none since a pause or reset */
@@ -114,7 +120,7 @@ struct session {
         double mean_ns, squares; /* of the distances from tick to tick (Welford) */
     } pace;
     struct { /* what was counted before the last reset */
-        uint64_t tick, sampled_ns, lost[LOSS_N];
+        uint64_t tick, looks, sampled_ns, lost[LOSS_N];
         struct profile_cost cost;
     } before;
     uint64_t gone_mappings_cut, gone_cfi_cut; /* of targets that have ended */
@@ -256,6 +262,12 @@ void perfticks_resume(struct session *s, struct watch *w);
 
 /* session.c: a living one, or NULL. */
 struct target *session_target(struct session *s, pid_t pid);
+
+/* budget.c: after a look; settles how many ticks the ones to come stand for. */
+void budget_tick(struct session *s, uint64_t now);
+/* At the end of the sampling: the ticks that the next look would have stood for are to be settled.
+ */
+void budget_end(struct session *s);
 
 /* children.c */
 void children_find(struct session *s, struct target *t);

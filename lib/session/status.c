@@ -85,6 +85,8 @@ static struct profile_cost cost_ever(const struct session *s)
     return (struct profile_cost){
         .stops = s->stopper.count,
         .perf_samples = s->perf_samples,
+        .looks = s->opt.max_overhead_ppm ? s->looks - s->before.looks : 0,
+        .max_overhead_ppm = s->opt.max_overhead_ppm,
         .perf_refused = s->opt.capture == CAPTURE_AUTO && (s->perf_refused || s->perf_refused_some),
         .stop_ns_sum = s->stopper.ns_sum,
         .stop_ns_max = s->stopper.ns_max,
@@ -116,6 +118,7 @@ void session_reset(struct session *s)
     for (unsigned i = 0; i < LOSS_N; i++)
         s->before.lost[i] += s->profile->lost[i];
     s->before.tick = s->tick;
+    s->before.looks = s->looks;
     s->before.sampled_ns = status_sampled_ns(s);
     s->before.cost = cost_ever(s);
     s->stopper.ns_max = 0;

@@ -215,7 +215,7 @@ static void found_asleep(struct session *s, struct watch *w, uint32_t tally,
     note_end(s, w);
     w->idle_ticks = 0;
     w->sampled = true;
-    hit(s, w, 1);
+    hit(s, w, s->tick - w->tick - gap);
     w->next_look = s->tick + 1;
 }
 
@@ -263,14 +263,13 @@ static void found_running(struct session *s, struct watch *w)
     if (!w->teach && perfticks_take(s, t, w))
         return;
     if (may_stop(s, t)) {
-        w->tick = s->tick - 1; /* its hit comes with the stop */
-        ticks_ask_stop(s, w);
+        ticks_ask_stop(s, w); /* its hits come with that */
         return;
     }
     w->tally = stacks_special(s, w, SPECIAL_NOT_STOPPED, PROFILE_CPU);
     w->sampled = true;
     w->syscall = -1;
-    hit(s, w, 1);
+    hit(s, w, s->tick - w->tick);
 }
 
 /*
@@ -370,7 +369,7 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
 {
     struct snapshot snap;
     uint32_t tally;
-    uint64_t gap = s->tick - w->tick - 1;
+    uint64_t open = s->tick - w->tick, gap = open > s->group ? open - s->group : 0;
     if (t->python)
         pythreads_plan(s, t, w);
     int rc = ticks_capture_asleep(s, t, w, &tally, &snap);
@@ -382,7 +381,7 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
         return;
     }
     settle_gap(s, w, gap, ran_ns, false, missed);
-    w->tick = s->tick;
+    w->tick += gap;
     if (rc == -EAGAIN || rc == -EBUSY) {
         found_running(s, w);
     } else if (rc == -ENODATA) {
@@ -390,8 +389,10 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
         w->exited = true; /* a leader that waits for its threads to end: no longer a thread that
                              does anything */
         w->next_look = UINT64_MAX;
+        w->tick = s->tick;
     } else {
-        lose(s, rc == -ESRCH ? LOSS_THREAD_GONE : LOSS_UNREADABLE, 1);
+        lose(s, rc == -ESRCH ? LOSS_THREAD_GONE : LOSS_UNREADABLE, s->tick - w->tick);
+        w->tick = s->tick;
     }
 }
 
@@ -453,7 +454,7 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
         .process = &t->process,
         .threads = &t->threads,
         .thread = th,
-        .tick = t->from_start && !t->listed ? s->before.tick : s->tick - 1,
+        .tick = t->from_start && !t->listed ? s->before.tick : s->tick - s->group,
         .syscall = -1,
         .copy_bytes = WATCH_COPY_FIRST_BYTES,
         .profile_thread = profile_thread(s->profile, t->process.pid, th->tid, th->name),

@@ -203,6 +203,15 @@ class Perf(harness.Case):
         self.assertGreater(report.total_of(r"^child_work \(forker\)$"), 0, report.text)
         self.assertGreater(report.perf, 0, report.text)
 
+    def test_max_overhead(self):
+        """Fewer looks, by perf and by stops; and all the time is told as before."""
+        for capture in (AUTO, ("--capture", "stop")):
+            with self.subTest(capture=capture), Target("shares_cpp") as target:
+                report = self.sample("-p", target.pid, "-r", 1000, "-d", "2s", "--max-overhead",
+                                     1, *capture)
+                self.assertLess(float(report.looks), 500, report.text)
+                self.assert_wall_time(report, 2)
+
     def test_user_code_only(self):
         """Without the right to sample the kernel, time there is told as such."""
         if int(read_proc(PARANOID)) != 2:

@@ -120,7 +120,7 @@ Test(json, whole)
         "9,"
         "\"stop_ns_sum\":90,\"stop_ns_max\":20,\"calls_disturbed\":0,\"calls_repaired\":0,"
         "\"target_cpu_ns\":0,\"profiler_cpu_ns\":0,\"profiler_peak_bytes\":0,\"perf_samples\":0,"
-        "\"perf_refused\":0},"
+        "\"max_overhead_ppm\":0,\"looks\":0,\"perf_refused\":0},"
         "\"functions\":[\n"
         "{\"state\":\"cpu\",\"self\":6,\"total\":6,\"kind\":\"native\","
         "\"function\":\"\\u003c/script\\u003e\\u003cimg onerror=x\\u003e;\\\"\\\\ 1\","
