@@ -19,7 +19,6 @@ struct topping {
 
 enum { STOPS_NS = 100 * 1000 * 1000 }; /* how long a stop of ours waits for those of threads */
 
-
 static bool colored(const struct options *opt)
 {
     const char *no_color = getenv("NO_COLOR");

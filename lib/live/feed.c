@@ -103,11 +103,11 @@ void feed_attach(struct feed *f, struct session *s, struct calls *calls)
 
 /* --- deltas */
 
-static void *copy_of(const void *items, size_t n, size_t item_bytes)
+static void *copy_of(const void *items, size_t first, size_t n, size_t item_bytes)
 {
     void *copy = mem_alloc(n * item_bytes + 1);
     if (n)
-        memcpy(copy, items, n * item_bytes);
+        memcpy(copy, (const char *)items + first * item_bytes, n * item_bytes);
     return copy;
 }
 
@@ -156,7 +156,7 @@ static void add_names(struct feed *f, struct delta *d, const struct profile *p, 
 static void add_frames(struct feed *f, struct delta *d, const struct profile *p)
 {
     d->n_frames = p->n_frames - f->frames;
-    d->frames = copy_of(p->frames + f->frames, d->n_frames, sizeof(*d->frames));
+    d->frames = copy_of(p->frames, f->frames, d->n_frames, sizeof(*d->frames));
     for (size_t i = 0; i < d->n_frames; i++) {
         d->frames[i].kind = KIND_UNKNOWN;
         d->frames[i].module = d->frames[i].first_line = 0;
@@ -170,18 +170,18 @@ static void add_threads(struct feed *f, struct delta *d, const struct profile *p
     if (p->n_threads == f->threads && d->taken_ns - f->threads_sent_ns < 8 * PUBLISH_NS)
         return;
     d->n_threads = f->threads = p->n_threads;
-    d->threads = copy_of(p->threads, p->n_threads, sizeof(*d->threads));
+    d->threads = copy_of(p->threads, 0, p->n_threads, sizeof(*d->threads));
     f->threads_sent_ns = d->taken_ns;
 }
 
 static void add_stacks(struct feed *f, struct delta *d, const struct profile *p)
 {
     d->n_nodes = p->n_nodes - f->nodes;
-    d->nodes = copy_of(p->nodes + f->nodes, d->n_nodes, sizeof(*d->nodes));
+    d->nodes = copy_of(p->nodes, f->nodes, d->n_nodes, sizeof(*d->nodes));
     d->n_modules = p->n_modules - f->modules;
-    d->modules = copy_of(p->modules + f->modules, d->n_modules, sizeof(*d->modules));
+    d->modules = copy_of(p->modules, f->modules, d->n_modules, sizeof(*d->modules));
     d->n_tallies = p->n_tallies - f->tallies;
-    d->tallies = copy_of(p->tallies + f->tallies, d->n_tallies, sizeof(*d->tallies));
+    d->tallies = copy_of(p->tallies, f->tallies, d->n_tallies, sizeof(*d->tallies));
     for (size_t i = 0; i < d->n_tallies; i++)
         d->tallies[i].hits = 0;
     f->nodes = p->n_nodes;

@@ -157,7 +157,9 @@ static void put_block(struct diff *d, const char *title)
     }
     if (d->n_rows > top)
         fprintf(d->out, "# %zu more functions, not shown: -N %zu\n", d->n_rows - top, top);
-    if (!d->n_rows && !quiet.small)
+    if (!d->samples[BEFORE] || !d->samples[AFTER])
+        fputs("# no samples on one side: nothing to compare\n", d->out);
+    else if (!d->n_rows && !quiet.small)
         fputs("# no difference beyond what chance does\n", d->out);
     put_quiet(d, quiet.small, "differ by less than --min-percent");
     put_quiet(d, quiet.same, "no difference beyond the error");

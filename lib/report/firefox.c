@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+#include "report/firefox.h"
+
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/map.h"
 #include "base/mem.h"
-#include "report/json_out.h"
 #include "report/number.h"
-#include "report/stack.h"
 
-/*
- * Firefox Profiler's processed format, version 66
- * (github.com/firefox-devtools/profiler/blob/main/docs-developer/CHANGELOG-formats.md). Tables are
- * stored by columns and shared by the threads: strings, sources, functions, frames, stacks. A stack
- * is a node of the profile's own trie, spread out where functions are inlined.
- */
 enum { FIREFOX_VERSION = 66, GECKO_VERSION = 24 };
 
 /* meta.categories; the order of enum frame_kind. */
@@ -26,310 +19,6 @@ static const struct {
     [KIND_JIT] = {"JIT", "green"},      [KIND_KERNEL] = {"Kernel", "orange"},
     [KIND_UNKNOWN] = {"Other", "grey"},
 };
-
-struct frame_entry {
-    uint32_t frame, line, depth; /* of the profile; 0: not inlined */
-};
-
-struct stack_entry {
-    uint32_t frame;  /* index of a frame_entry */
-    uint32_t prefix; /* index + 1 of a stack_entry; 0: none */
-};
-
-/*
- * A sample holds until the next one: where nobody looked, and at the end, one without a stack or
- * weight follows. One entry stands for all ticks in which a thread stayed where it was, so what it
- * ran between a sample and the one before is what that one shows.
- */
-struct sample {
-    uint32_t stack; /* and 1; 0: none */
-    uint64_t tick, weight, cpu_delta_ns;
-};
-
-struct firefox {
-    struct json json;
-    const struct profile *p;
-    const struct report_options *opt;
-    struct tabulation tab;
-    struct timeline time;
-    struct map processes;       /* pid -> thread, as stack_processes() */
-    struct intern *strings;     /* owned; of the file */
-    struct frame_entry *frames; /* owned, as are the arrays below */
-    size_t n_frames, frames_cap;
-    struct stack_entry *stacks;
-    size_t n_stacks, stacks_cap;
-    uint32_t *entry_of;  /* by frame: its first frame_entry + 1; 0: none yet */
-    uint32_t *stack_of;  /* by node: its stack_entry + 1; 0: not used */
-    uint32_t *sources;   /* strings of the profile */
-    uint32_t *source_of; /* by function: its source + 1; 0: none */
-    size_t n_sources;
-    uint32_t *libraries;  /* modules */
-    uint32_t *library_of; /* by module: its library + 1; 0: none */
-    size_t n_libraries;
-    uint32_t *module_of;    /* by function */
-    struct sample *samples; /* of the thread at work */
-    size_t n_samples, samples_cap;
-};
-
-/* --- the tables' rows */
-
-static uint32_t entries_of(struct firefox *f, uint32_t frame)
-{
-    struct shown_lines shown = report_lines(f->p, f->opt, frame);
-    if (f->entry_of[frame])
-        return f->entry_of[frame] - 1;
-    f->entry_of[frame] = (uint32_t)f->n_frames + 1;
-    for (uint32_t line = shown.first; line < shown.end; line++) {
-        f->frames = mem_grow(f->frames, &f->frames_cap, f->n_frames + 1, sizeof(*f->frames));
-        f->frames[f->n_frames++] =
-            (struct frame_entry){.frame = frame, .line = line, .depth = shown.end - 1 - line};
-    }
-    uint32_t module = f->p->frames[frame].module;
-    if (module && !f->library_of[module]) {
-        f->libraries[f->n_libraries++] = module;
-        f->library_of[module] = (uint32_t)f->n_libraries;
-    }
-    return f->entry_of[frame] - 1;
-}
-
-/* Below a stack (its index + 1) one more frame; the outermost of its functions first. */
-static uint32_t add_stack(struct firefox *f, uint32_t prefix, uint32_t frame)
-{
-    struct shown_lines shown = report_lines(f->p, f->opt, frame);
-    uint32_t first = entries_of(f, frame);
-    for (uint32_t i = shown.end - shown.first; i--;) {
-        f->stacks = mem_grow(f->stacks, &f->stacks_cap, f->n_stacks + 1, sizeof(*f->stacks));
-        f->stacks[f->n_stacks++] = (struct stack_entry){.frame = first + i, .prefix = prefix};
-        prefix = (uint32_t)f->n_stacks;
-    }
-    return prefix;
-}
-
-static void add_stacks(struct firefox *f)
-{
-    const struct profile *p = f->p;
-    for (size_t i = 0; i < p->n_tallies; i++) {
-        uint32_t n = p->tallies[i].node;
-        bool shown = p->tallies[i].hits > 0;
-        if (shown && !n)
-            f->stack_of[0] = 1;
-        for (; shown && n && !f->stack_of[n]; n = p->nodes[n].parent)
-            f->stack_of[n] = 1;
-    }
-    if (f->stack_of[0])
-        f->stack_of[0] = add_stack(f, 0, PROFILE_NO_FRAME);
-    for (uint32_t n = 1; n < p->n_nodes; n++) { /* parents come first */
-        uint32_t parent = p->nodes[n].parent;
-        if (f->stack_of[n])
-            f->stack_of[n] = add_stack(f, parent ? f->stack_of[parent] : 0, p->nodes[n].frame);
-    }
-}
-
-static void add_sources(struct firefox *f)
-{
-    struct map known = {0};
-    for (size_t i = 0; i < f->tab.n_functions; i++) {
-        uint32_t file = f->tab.functions[i].row.file;
-        const uint64_t *at = file ? map_find(&known, file, 0) : NULL;
-        if (!file)
-            continue;
-        if (!at) {
-            f->sources[f->n_sources++] = file;
-            map_put(&known, file, 0, f->n_sources);
-        }
-        f->source_of[i] = at ? (uint32_t)*at : (uint32_t)f->n_sources;
-    }
-    map_release(&known);
-}
-
-static uint32_t put_text(struct firefox *f, const char *text)
-{
-    return intern_put(f->strings, text);
-}
-
-static uint32_t put_string(struct firefox *f, uint32_t string)
-{
-    return put_text(f, intern_get(f->p->strings, string));
-}
-
-/* --- columns: one value for each row of a table */
-
-typedef void put_cell(struct firefox *f, size_t row);
-
-static void put_column(struct firefox *f, const char *key, size_t n, put_cell *put)
-{
-    json_key(&f->json, key);
-    json_open(&f->json, '[');
-    for (size_t i = 0; i < n; i++)
-        put(f, i);
-    json_close(&f->json, ']');
-}
-
-struct column {
-    const char *key;
-    put_cell *put;
-};
-
-static void put_table(struct firefox *f, const char *key, size_t n, const struct column *columns,
-                      size_t n_columns)
-{
-    json_key(&f->json, key);
-    json_open(&f->json, '{');
-    json_number_at(&f->json, "length", n);
-    for (size_t i = 0; i < n_columns; i++)
-        put_column(f, columns[i].key, n, columns[i].put);
-    json_close(&f->json, '}');
-    fputc('\n', f->json.out);
-}
-
-static void put_null(struct firefox *f, size_t row)
-{
-    (void)row;
-    json_word(&f->json, "null");
-}
-
-static void put_false(struct firefox *f, size_t row)
-{
-    (void)row;
-    json_word(&f->json, "false");
-}
-
-static void put_zero(struct firefox *f, size_t row)
-{
-    (void)row;
-    json_number(&f->json, 0);
-}
-
-static void put_one(struct firefox *f, size_t row)
-{
-    (void)row;
-    json_number(&f->json, 1);
-}
-
-static void put_index(struct firefox *f, size_t row)
-{
-    json_number(&f->json, row);
-}
-
-/* 0: none */
-static void put_or_null(struct firefox *f, uint64_t value_and_1)
-{
-    if (value_and_1)
-        json_number(&f->json, value_and_1 - 1);
-    else
-        json_word(&f->json, "null");
-}
-
-static void stack_frame(struct firefox *f, size_t row)
-{
-    json_number(&f->json, f->stacks[row].frame);
-}
-
-static void stack_prefix_offset(struct firefox *f, size_t row)
-{
-    uint32_t prefix = f->stacks[row].prefix;
-    json_number(&f->json, prefix ? row - (prefix - 1) : 0);
-}
-
-static void frame_address(struct firefox *f, size_t row)
-{
-    const struct profile_frame *frame = &f->p->frames[f->frames[row].frame];
-    bool known = frame->module && frame->address <= INT64_MAX;
-    json_signed(&f->json, known ? (int64_t)frame->address : -1);
-}
-
-static void frame_depth(struct firefox *f, size_t row)
-{
-    json_number(&f->json, f->frames[row].depth);
-}
-
-static void frame_category(struct firefox *f, size_t row)
-{
-    json_number(&f->json, f->p->frames[f->frames[row].frame].kind);
-}
-
-static void frame_function(struct firefox *f, size_t row)
-{
-    json_number(&f->json, f->tab.function_of[f->frames[row].line]);
-}
-
-static void frame_line(struct firefox *f, size_t row)
-{
-    uint64_t line = f->p->lines[f->frames[row].line].line;
-    put_or_null(f, line ? line + 1 : 0);
-}
-
-static void function_name(struct firefox *f, size_t row)
-{
-    const struct report_row *function = &f->tab.functions[row].row;
-    const char *name = intern_get(f->p->strings, function->function);
-    json_number(&f->json, put_text(f, *name ? name : "[unknown]"));
-}
-
-static void function_resource(struct firefox *f, size_t row)
-{
-    uint32_t library = f->library_of[f->module_of[row]];
-    json_signed(&f->json, (int64_t)library - 1);
-}
-
-static void function_source(struct firefox *f, size_t row)
-{
-    put_or_null(f, f->source_of[row]);
-}
-
-static void function_line(struct firefox *f, size_t row)
-{
-    uint64_t line = f->tab.functions[row].row.line;
-    put_or_null(f, line ? line + 1 : 0);
-}
-
-static void library_name(struct firefox *f, size_t row)
-{
-    json_number(&f->json, put_string(f, f->p->modules[f->libraries[row]].name));
-}
-
-static void source_name(struct firefox *f, size_t row)
-{
-    json_number(&f->json, put_string(f, f->sources[row]));
-}
-
-static void string_text(struct firefox *f, size_t row)
-{
-    json_text(&f->json, intern_get(f->strings, (uint32_t)row));
-}
-
-#define OX_TABLE(f, key, n, ...)                               \
-    put_table(f, key, n, (const struct column[]){__VA_ARGS__}, \
-              sizeof((const struct column[]){__VA_ARGS__}) / sizeof(struct column))
-
-static void put_shared(struct firefox *f)
-{
-    json_key(&f->json, "shared");
-    json_open(&f->json, '{');
-    OX_TABLE(f, "stackTable", f->n_stacks, {"frame", stack_frame},
-             {"prefixOffset", stack_prefix_offset});
-    OX_TABLE(f, "frameTable", f->n_frames, {"address", frame_address}, {"inlineDepth", frame_depth},
-             {"category", frame_category}, {"subcategory", put_zero}, {"func", frame_function},
-             {"nativeSymbol", put_null}, {"innerWindowID", put_zero}, {"line", frame_line},
-             {"column", put_null}, {"originalLocation", put_null});
-    OX_TABLE(f, "funcTable", f->tab.n_functions, {"name", function_name}, {"isJS", put_false},
-             {"relevantForJS", put_false}, {"resource", function_resource},
-             {"source", function_source}, {"lineNumber", function_line}, {"columnNumber", put_null},
-             {"originalLocation", put_null});
-    OX_TABLE(f, "resourceTable", f->n_libraries, {"lib", put_index}, {"name", library_name},
-             {"host", put_null}, {"type", put_one});
-    OX_TABLE(f, "nativeSymbols", 0, {"libIndex", put_zero}, {"address", put_zero},
-             {"name", put_zero}, {"functionSize", put_null});
-    OX_TABLE(f, "sources", f->n_sources, {"id", put_null}, {"filename", source_name},
-             {"startLine", put_one}, {"startColumn", put_one}, {"sourceMapURL", put_null},
-             {"content", put_null});
-    OX_TABLE(f, "sourceLocationTable", 0, {"source", put_zero}, {"line", put_zero},
-             {"column", put_zero});
-    put_column(f, "stringArray", intern_count(f->strings), string_text);
-    json_close(&f->json, '}');
-}
-
-/* --- threads */
 
 static struct sample sample_of(const struct firefox *f, const struct profile_moment *m)
 {
@@ -372,7 +61,7 @@ static void collect_samples(struct firefox *f, uint32_t thread)
 
 static void sample_stack(struct firefox *f, size_t row)
 {
-    put_or_null(f, f->samples[row].stack);
+    firefox_put_or_null(f, f->samples[row].stack);
 }
 
 /* Milliseconds; the first tick's are 0. */
@@ -399,10 +88,10 @@ static void put_samples(struct firefox *f, uint32_t thread)
     json_open(&f->json, '{');
     json_number_at(&f->json, "length", f->n_samples);
     json_text_at(&f->json, "weightType", "samples");
-    put_column(f, "stack", f->n_samples, sample_stack);
-    put_column(f, "time", f->n_samples, sample_time);
-    put_column(f, "weight", f->n_samples, sample_weight);
-    put_column(f, "threadCPUDelta", f->n_samples, sample_cpu_delta);
+    firefox_put_column(f, "stack", f->n_samples, sample_stack);
+    firefox_put_column(f, "time", f->n_samples, sample_time);
+    firefox_put_column(f, "weight", f->n_samples, sample_weight);
+    firefox_put_column(f, "threadCPUDelta", f->n_samples, sample_cpu_delta);
     json_close(&f->json, '}');
 }
 
@@ -435,8 +124,9 @@ static void put_thread(struct firefox *f, uint32_t thread)
     json_word(j, "false");
     json_key(j, "pausedRanges");
     json_word(j, "[]");
-    OX_TABLE(f, "markers", 0, {"category", put_zero}, {"data", put_null}, {"endTime", put_null},
-             {"name", put_zero}, {"phase", put_zero}, {"startTime", put_null});
+    OX_TABLE(f, "markers", 0, {"category", firefox_put_zero}, {"data", firefox_put_null},
+             {"endTime", firefox_put_null}, {"name", firefox_put_zero}, {"phase", firefox_put_zero},
+             {"startTime", firefox_put_null});
     put_samples(f, thread);
     json_close(j, '}');
     fputc('\n', j->out);
@@ -544,7 +234,7 @@ static void put_all(struct firefox *f)
     for (size_t i = 0; i < f->tab.n_threads; i++)
         put_thread(f, f->tab.threads[i].thread);
     json_close(j, ']');
-    put_shared(f);
+    firefox_put_shared(f);
     json_close(j, '}');
     fputc('\n', j->out);
 }
@@ -569,8 +259,7 @@ static void firefox_init(struct firefox *f, const struct profile *p,
         for (uint32_t line = shown.first; line < shown.end; line++)
             f->module_of[f->tab.function_of[line]] = p->frames[i].module;
     }
-    add_stacks(f);
-    add_sources(f);
+    firefox_add_rows(f);
 }
 
 static void firefox_release(struct firefox *f)

@@ -84,19 +84,15 @@ static void add_gil(const struct python_layout *l, uint64_t gil, struct copy_pla
         add_range(plan, gil, l->gil_locked + 8);
 }
 
-static uint32_t later(uint32_t a, uint32_t b)
-{
-    return b != OX_PYTHON_NONE && b > a ? b : a;
-}
-
-static void plan_thread(const struct interpreter *py, const struct python_thread *th,
+static void plan_thread(const struct interpreter *py, const struct python_thread *th, bool with_gil,
                         struct copy_plan *plan)
 {
     const struct python_layout *l = &py->runtime.layout;
     bool by_cframe = l->cframe_frame != OX_PYTHON_NONE;
-    uint32_t last = later(l->thread_interp, later(l->thread_id, l->thread_frame));
-    add_gil(l, th->gil, plan);
-    add_range(plan, th->addr, later(last, l->thread_native_id) + 8);
+    if (with_gil)
+        add_gil(l, th->gil, plan);
+    /* holds all that is read of a thread state (of 3.11 and 3.12 its first cframe too) */
+    add_range(plan, th->addr, PYTHON_THREAD_BYTES_MAX);
     add_chain(plan, &(struct copy_chain){.head_addr = th->addr + l->thread_frame,
                                          .hop = by_cframe ? l->cframe_frame : COPY_NO_HOP,
                                          .next_off = l->frame_previous,
@@ -120,13 +116,13 @@ static pid_t ns_tid_of(struct watch *w)
     return w->ns_tid ? w->ns_tid : w->thread->tid;
 }
 
-static bool plan_listed(const struct interpreter *py, struct watch *w)
+static bool plan_listed(const struct interpreter *py, bool with_gil, struct watch *w)
 {
     struct copy_plan plan = {0};
     pid_t tid = ns_tid_of(w);
     for (size_t i = 0; i < py->n_threads; i++)
         if (py->threads[i].native_id == (uint64_t)tid)
-            plan_thread(py, &py->threads[i], &plan);
+            plan_thread(py, &py->threads[i], with_gil, &plan);
     w->plan_list = py->lists;
     if (plan.n_chains && !w->plan)
         w->plan = mem_alloc(sizeof(*w->plan));
@@ -147,12 +143,12 @@ void pythreads_plan(struct session *s, struct target *t, struct watch *w)
         return;
     if (w->plan && !w->plan_stale && w->plan_list == py->lists)
         return;
-    if (w->plan_misses == 0 && !w->plan_stale && plan_listed(py, w))
+    if (w->plan_misses == 0 && !w->plan_stale && plan_listed(py, s->opt.gil, w))
         return;
     /* A thread that never runs Python must not have them all listed time and again. */
     bool listed = (w->plan_misses < MISSES_IN_A_ROW || w->plan_misses % THEN_EVERY == 0) &&
                   !ticks_stop_open(s) && list_threads(t, py);
-    if (plan_listed(py, w))
+    if (plan_listed(py, s->opt.gil, w))
         w->plan_misses = 0;
     else if (listed || w->plan_misses >= MISSES_IN_A_ROW)
         w->plan_misses++;

@@ -132,12 +132,11 @@ static size_t have_bytes(const struct debug_data *d)
 
 void debug_data_release(struct debug_data *d)
 {
-    if (!d || !d->base)
+    if (!d)
         return;
-    debug_data_trim(d);
-    if (d->packing)
-        d->room->bytes -= d->bytes;
-    munmap(d->base, d->bytes);
+    debug_data_trim(d, true);
+    if (d->base)
+        munmap(d->base, d->bytes);
     free(d->have);
     memset(d, 0, sizeof(*d));
 }
@@ -148,8 +147,17 @@ static uint64_t bytes_of_chunk(const struct debug_data *d, uint64_t chunk)
     return left < chunk_bytes ? left : chunk_bytes;
 }
 
-void debug_data_trim(struct debug_data *d)
+static void drop_unpacked(struct debug_data *d)
 {
+    munmap(d->base, d->bytes);
+    d->base = NULL;
+    d->room->bytes -= d->bytes;
+}
+
+void debug_data_trim(struct debug_data *d, bool packed)
+{
+    if (d->base && d->packing && packed)
+        drop_unpacked(d);
     if (!d->base || d->packing)
         return;
     for (uint64_t i = 0; i << CHUNK_BITS < d->bytes; i++)

@@ -73,8 +73,9 @@ int debug_data_init(struct debug_data *d, struct module *m, const Elf64_Shdr *h,
                     struct debug_room *room);
 void debug_data_release(struct debug_data *d);
 
-/* Gives the memory back of what can be read again. No pointer into it may be in use. */
-void debug_data_trim(struct debug_data *d);
+/* Gives the memory back of what can be read again; `packed`: also where that takes long. No pointer
+ * into it may be in use. */
+void debug_data_trim(struct debug_data *d, bool packed);
 
 /* The bytes, or NULL where they can't be had. They stay until the next trim. */
 const uint8_t *debug_data_get(struct debug_data *d, uint64_t off, uint64_t bytes);

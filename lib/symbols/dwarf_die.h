@@ -49,9 +49,6 @@ bool dwarf_die_follow(const struct dwarf_die *die, enum dwarf_slot slot, struct 
 /* Where the next entry on its level may begin: DW_AT_sibling, if it leads forward; else 0. */
 uint64_t dwarf_die_sibling(const struct dwarf_die *die);
 
-/* Has low_pc or ranges. */
-bool dwarf_die_has_code(const struct dwarf_die *die);
-
 /* Calls for each of its address ranges, until one returns true (which is returned then). */
 typedef bool dwarf_range_function(void *arg, uint64_t begin, uint64_t end);
 bool dwarf_die_ranges(const struct dwarf_die *die, dwarf_range_function *each, void *arg);

@@ -57,7 +57,7 @@ void dwarf_file_trim_abbrevs(struct dwarf_file *f)
     map_release(&f->abbrevs);
 }
 
-void dwarf_file_trim(struct dwarf_file *f)
+void dwarf_file_trim(struct dwarf_file *f, bool packed)
 {
     for (size_t i = 0; i < f->n_units; i++) {
         dwarf_functions_free(OX_TAKE(f->units[i].functions), f->room);
@@ -66,14 +66,14 @@ void dwarf_file_trim(struct dwarf_file *f)
     dwarf_file_trim_abbrevs(f);
     dwarf_names_release(&f->names, f->room);
     for (int i = 0; i < DEBUG_SECTIONS_N; i++)
-        debug_data_trim(&f->sections[i]);
+        debug_data_trim(&f->sections[i], packed);
 }
 
 void dwarf_file_free(struct dwarf_file *f)
 {
     if (!f)
         return;
-    dwarf_file_trim(f);
+    dwarf_file_trim(f, false);
     f->room->bytes -= f->units_cap * sizeof(*f->units);
     dwarf_spans_release(&f->spans, f->room);
     for (int i = 0; i < DEBUG_SECTIONS_N; i++)

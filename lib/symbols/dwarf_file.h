@@ -73,8 +73,8 @@ struct dwarf_file *dwarf_file_open(struct module *m, const struct sections *s,
                                    const struct module *code, struct debug_room *room);
 void dwarf_file_free(struct dwarf_file *f);
 
-/* Gives back what can be read again; no DIE, string or unit's table of it may be in use. */
-void dwarf_file_trim(struct dwarf_file *f);
+/* As debug_data_trim(); no DIE, string, name or unit's table of it may be in use. */
+void dwarf_file_trim(struct dwarf_file *f, bool packed);
 /* The abbreviations alone: they take eight times what they take in the file. */
 void dwarf_file_trim_abbrevs(struct dwarf_file *f);
 

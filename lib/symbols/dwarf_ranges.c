@@ -108,12 +108,6 @@ static bool walk_list(const struct dwarf_die *die, const struct dwarf_value *lis
     return walk_rnglists(die, off, each, arg);
 }
 
-bool dwarf_die_has_code(const struct dwarf_die *die)
-{
-    return (die->present & 1u << SLOT_RANGES) ||
-           ((die->present & 1u << SLOT_LOW_PC) && (die->present & 1u << SLOT_HIGH_PC));
-}
-
 bool dwarf_die_ranges(const struct dwarf_die *die, dwarf_range_function *each, void *arg)
 {
     const struct dwarf_value *list = dwarf_die_get(die, SLOT_RANGES);

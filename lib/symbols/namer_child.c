@@ -149,7 +149,7 @@ static void become(const struct namer_job *job, int fd, int err_fd)
     prctl(PR_SET_NAME, "oxprof-names");
     prctl(PR_SET_DUMPABLE, 0);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    setsid();
+    setpgid(0, 0); /* not setsid(): see become_guardian() in capture/guardian.c */
     set_signals();
     set_scheduling(job);
     mallopt(M_ARENA_MAX, 1);

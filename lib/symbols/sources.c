@@ -135,10 +135,10 @@ void alt_files_release(struct alt_files *alts)
     free(alts->items);
 }
 
-void alt_files_trim(struct alt_files *alts)
+void alt_files_trim(struct alt_files *alts, bool packed)
 {
     for (size_t i = 0; i < alts->n; i++)
-        dwarf_file_trim(alts->items[i]);
+        dwarf_file_trim(alts->items[i], packed);
 }
 
 static void open_alt(struct sources *src, struct module *file, const struct sections *s,
@@ -175,8 +175,8 @@ struct dwarf_file *sources_dwarf(struct sources *src, const struct sources_share
     return src->dwarf;
 }
 
-void sources_trim(struct sources *src)
+void sources_trim(struct sources *src, bool packed)
 {
     if (src->dwarf)
-        dwarf_file_trim(src->dwarf);
+        dwarf_file_trim(src->dwarf, packed);
 }

@@ -32,7 +32,7 @@ struct alt_files {
 };
 void alt_files_release(struct alt_files *alts);
 /* As sources_trim(). */
-void alt_files_trim(struct alt_files *alts);
+void alt_files_trim(struct alt_files *alts, bool packed);
 
 /* What names the functions of one module, and where in the source they are. */
 struct sources {
@@ -64,7 +64,7 @@ const struct symtab *sources_table(struct sources *src, enum source source,
                                    const struct sources_shared *shared);
 struct dwarf_file *sources_dwarf(struct sources *src, const struct sources_shared *shared);
 
-/* Gives back what DWARF takes and can be read again. */
-void sources_trim(struct sources *src);
+/* Gives back what DWARF takes, as debug_data_trim(). */
+void sources_trim(struct sources *src, bool packed);
 
 #endif

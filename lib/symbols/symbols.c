@@ -211,6 +211,7 @@ static uint64_t trim_from(const struct debug_room *room)
 static void prepare_debug_room(struct symbols *s)
 {
     struct debug_room *room = &s->debug_room;
+    heartbeat_beat(room->heartbeat);
     bool wanting = room->wanting && room->trims_for_want < TRIMS_FOR_WANT_MAX;
     debug_room_next(room);
     if (room->bytes <= trim_from(room) && !wanting)
@@ -218,8 +219,8 @@ static void prepare_debug_room(struct symbols *s)
     room->trims_for_want += wanting;
     room->wanting = false;
     for (size_t i = 0; i < s->n; i++)
-        sources_trim(s->modules[i]);
-    alt_files_trim(&s->alts);
+        sources_trim(s->modules[i], wanting);
+    alt_files_trim(&s->alts, wanting);
     room->floor_bytes = room->bytes < room->max_bytes ? room->bytes : room->max_bytes;
 }
 

@@ -15,7 +15,9 @@
  * the address wins: .symtab of the mapped file, .symtab of its separate debug file (where that is
  * looked for: symbols/debug_file.h), the small .symtab in its .gnu_debugdata, .dynsym of the mapped
  * file, its procedure linkage table ("malloc@plt"; "[plt]" for an entry that no relocation names).
- * Inlined functions and lines come from the DWARF of the mapped file or of its debug file.
+ * Inlined functions and lines come from the DWARF of the mapped file or of its debug file. What gcc
+ * split off a function and inlined into the rest of it is that function, and so is what is inlined
+ * in itself under another of its names (glibc's __GI_... aliases).
  * Each is read when first needed; names are read from the file one by one. For one thread.
  */
 

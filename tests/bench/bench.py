@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 """What profiling costs, and what it gives: oxprof and its peers beside each other, in one table.
 
-Targets are listed in targets.py, profilers in peers.py; both are run in interleaved windows (runs.py).
-Figures only: nothing passes or fails here, but that --quick fails where a row of oxprof has none.
+Targets are listed in targets.py, profilers in peers.py; they are run in interleaved windows
+(runs.py). Figures only: nothing passes or fails here, but --quick where a row of oxprof has none.
 
 Ends within --minutes on two CPUs. Leaves results.json, table.md and page.html in a folder; --from
-results.json writes the others again.
+results.json writes the others again. --docs puts the table into docs/benchmarks.md.
 """
 import argparse
 import dataclasses
@@ -31,6 +31,8 @@ import runs  # noqa: E402
 import table  # noqa: E402
 import targets  # noqa: E402
 
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
+LAST_RUN = "## The last run\n"
 QUICK_TARGETS, QUICK_PEERS = ("half",), ("oxprof", "perf, frame", "eu-stack")
 
 
@@ -60,6 +62,7 @@ def parse_args():
                         help="only profilers whose name has it; may be repeated")
     parser.add_argument("--out", help="a folder, if not BUILD/bench-results")
     parser.add_argument("--from", dest="old", metavar="JSON", help="no runs: of an earlier result")
+    parser.add_argument("--docs", action="store_true", help="the table into docs/benchmarks.md")
     parser.add_argument("--quick", action="store_true",
                         help="does it all still work? In 20 s, without telling figures")
     args = parser.parse_args()
@@ -92,34 +95,46 @@ def measure_target(target, present, args, deadline):
             "rows": [dataclasses.asdict(row) for row in rows]}
 
 
-def measure(args):
-    begin = time.monotonic()
-    present, absent = chosen_peers(args)
+def settings(args):
+    return (f"windows of {args.seconds:g} s, load average before it began "
+            f"{os.getloadavg()[0]:.1f}")
+
+
+def chosen_targets(args):
     chosen = [target for target in targets.TARGETS if not args.target or target.name in args.target]
-    if args.quick:
-        chosen = [dataclasses.replace(target, major=False) for target in chosen]
-    wanted_micro = not args.target or "micro" in args.target
-    seconds = args.minutes * 60 - (time.monotonic() - begin)
+    return [dataclasses.replace(target, major=target.major and not args.quick)
+            for target in chosen]
+
+
+def measure(args):
+    end = time.monotonic() + args.minutes * 60
+    present, absent = chosen_peers(args)
     result = {"date": datetime.date.today().isoformat(), "machine": machine(),
-              "settings": f"windows of {args.seconds:g} s", "targets": [], "missing": absent,
-              "micro": []}
+              "settings": settings(args), "targets": [], "missing": absent, "micro": []}
     print(f"# {result['date']}; {result['machine']}; {result['settings']}\n{table.meanings()}")
     for name, why in absent:
         print(f"# {name}: {why}")
-    if wanted_micro and not args.quick:
+    if not args.quick and (not args.target or "micro" in args.target):
         result["micro"] = micro.run(args, lambda part: print("\n" + table.part_text(part)))
-        seconds = args.minutes * 60 - (time.monotonic() - begin)
-    for target, deadline in runs.shares_of_time(chosen, seconds):
+    for target, deadline in runs.shares_of_time(chosen_targets(args), end - time.monotonic()):
         result["targets"].append(measure_target(target, present, args, deadline))
         print(table.target_text(result["targets"][-1]), flush=True)
         write(result, args.out)
     return result
 
 
+def write_docs(result):
+    """In place of the last run's table, at the page's end."""
+    text = DOCS.read_text(encoding="utf-8")
+    head, mark, _ = text.partition(LAST_RUN)
+    DOCS.write_text(f"{head}{mark}\n{table.markdown(result)}", encoding="utf-8")
+
+
 def write(result, folder):
     result["claims"] = claims.check(result)
     os.makedirs(folder, exist_ok=True)
-    for name, content in (("results.json", json.dumps(result)), ("table.md", table.markdown(result)),
+    for name, content in (("results.json", json.dumps(result)),
+                          ("table.md", table.markdown(result)),
                           ("page.html", page.html(result))):
         path = pathlib.Path(folder, name)
         path.with_suffix(".new").write_text(content, encoding="utf-8")
@@ -128,7 +143,8 @@ def write(result, folder):
 
 def holes(result):
     """Rows of oxprof without figures."""
-    rows = [row for target in result["targets"] for row in target["rows"] if "oxprof" in row["name"]]
+    rows = [row for target in result["targets"] for row in target["rows"]
+            if row["name"].startswith("oxprof")]
     wrong = [f"{row['name']}: {row['why']}" for row in rows if not row["figures"]]
     wrong += [f"{row['name']}: no stacks" for row in rows
               if row["figures"] and not sum(table.values(row, "got"))]
@@ -136,21 +152,26 @@ def holes(result):
     return wrong if rows else ["no row of oxprof"]
 
 
-def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    args = parse_args()
-    if args.old:
-        result = json.loads(pathlib.Path(args.old).read_text(encoding="utf-8"))
-        write(result, args.out)
-        print(table.text(result))
-        return 0
-    with tempfile.TemporaryDirectory(prefix="oxprof-bench-out-") as args.folder:
-        result = measure(args)
+def finish(result, args):
+    write(result, args.out)
+    if args.docs:
+        write_docs(result)
     print(f"\n{table.claims_text(result)}\n\n# {args.out}/results.json, table.md, page.html")
     wrong = holes(result) if args.quick else []
     for line in wrong:
         print(f"bench: {line}", file=sys.stderr)
     return 1 if wrong else 0
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    args = parse_args()
+    if args.old:
+        result = json.loads(pathlib.Path(args.old).read_text(encoding="utf-8"))
+        print(table.text(result))
+        return finish(result, args)
+    with tempfile.TemporaryDirectory(prefix="oxprof-bench-out-") as args.folder:
+        return finish(measure(args), args)
 
 
 if __name__ == "__main__":

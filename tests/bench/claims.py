@@ -45,8 +45,9 @@ def lost(result):
                       "oxprof (perf) 1000 Hz", "perf, DWARF 1000 Hz", "lost")
     for target in ("cpu", "half", "redis", "nginx"):
         for peer in ("eu-stack 100 Hz", "gdb 100 Hz"):
-            yield no_more(result, f"oxprof (stop) at 100 Hz loses a fifth of {peer.split()[0]} at the "
-                          "rate that it reaches", target, "oxprof (stop) 100 Hz", peer, "lost", 0.2)
+            yield no_more(result, f"oxprof (stop) at 100 Hz loses a fifth of {peer.split()[0]} at "
+                          "the rate that it reaches", target, "oxprof (stop) 100 Hz", peer,
+                          "lost", 0.2)
 
 
 def noise(result):
@@ -71,8 +72,9 @@ def pauses(result):
 def costs(result):
     for how in ("perf", "stop"):
         for target in ("cpu", "redis", "nginx"):
-            yield no_more(result, f"oxprof ({how}): CPU time in s, report included, is half of perf's",
-                          target, f"oxprof ({how}) 1000 Hz", "perf, DWARF 1000 Hz", "all_cpu_s", 0.5)
+            yield no_more(result, f"oxprof ({how}): CPU time in s, report included, is half of "
+                          "perf's", target, f"oxprof ({how}) 1000 Hz", "perf, DWARF 1000 Hz",
+                          "all_cpu_s", 0.5)
             yield no_more(result, f"oxprof ({how}): KiB on disk are a hundredth of perf's", target,
                           f"oxprof ({how}) 1000 Hz", "perf, DWARF 1000 Hz", "disk_kib", 0.01)
 
@@ -120,7 +122,7 @@ def lines_of(result, name):
 
 def small(result):
     stops = [float(line[1]) for line in lines_of(result, "A stop")]
-    for text, at in (("from interruption to release", 0), ("as the target sees it", 2)):
+    for text, at in (("as oxprof sees it", 0), ("as the target sees it", 2)):
         text = f"A stop takes at most 1.3 times the bare system calls, {text}, us"
         if len(stops) > at + 1:
             yield claim(text, f"{stops[at]:.1f}", f"1.3 x {stops[at + 1]:.1f}",

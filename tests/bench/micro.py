@@ -49,7 +49,7 @@ def fields(text):
 @contextlib.contextmanager
 def process(argv):
     """A program that prints nothing and ends with us."""
-    with subprocess.Popen([str(word) for word in argv], stdin=subprocess.DEVNULL,
+    with subprocess.Popen(targets.dying_with_us(argv), stdin=subprocess.DEVNULL,
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as it:
         try:
             yield it.pid
@@ -60,7 +60,8 @@ def process(argv):
 @contextlib.contextmanager
 def sleepers(args, folder, every, busy):
     progress = targets.Progress(folder)
-    with process([f"{args.build}/tests/bench/threads", progress.path, LIFE_S, every, busy, 0]) as pid:
+    with process([f"{args.build}/tests/bench/threads", progress.path, LIFE_S, every, busy,
+                  0]) as pid:
         end = time.monotonic() + 20
         while targets.threads_of([pid]) < every and time.monotonic() < end:
             time.sleep(0.01)
@@ -82,9 +83,10 @@ def stops(args, folder):
         ("oxprof's stop: gap that the target sees", "gap ours"),
         ("bare system calls: gap that the target sees", "gap bare"),
         ("neither: gap that the target sees", "gap without"))]
-    return part("A stop", "of a thread that computes, 16 KiB of its stack copied; one by oxprof, one "
-                "by the bare system calls (seize, interrupt, wait, registers, copy, detach), and so "
-                "on. From interruption to release; the target sees its longest gap within 0.5 ms.",
+    return part("A stop", "of a thread that computes, 16 KiB of its stack copied; one by oxprof, "
+                "one by the bare system calls (seize, interrupt, wait, registers, copy, detach), "
+                "and so on. From before it is seized to its release; the target sees its longest "
+                "gap within 0.5 ms.",
                 ["", "median us", "90 % us"], lines)
 
 
@@ -98,7 +100,7 @@ def looks(args, folder):
         lines.append([str(every), *(found[key][0] if key in found else "-" for key in names)])
         for key, name in names.items():
             series[name] += [[every, float(found[key][0])]] if key in found else []
-    return part("Sleeping threads", "ns a thread, the best of 20 looks at all of them",
+    return part("Sleeping threads", "ns of CPU time a thread, the best of 20 looks at all of them",
                 ["threads", *names.values()], lines,
                 {"x": "threads", "y": "ns a thread", "series": series})
 
@@ -131,8 +133,8 @@ def unwound(args, pid, folder):
     output([args.oxprof, "dump", "-p", pid, "--save", path])
     text = output([f"{args.build}/tests/bench/unwind_bench", path, 20 if args.quick else 500])
     found = dict(re.findall(r"^(rows|libunwind|libdw)\t.*?\t([\d.]+) ns", text, re.M))
-    return {key: float(value) for key, value in found.items()}, re.search(r"^rows\t(\d+)", text,
-                                                                          re.M).group(1)
+    frames = re.search(r"^rows\t(\d+)", text, re.M).group(1)
+    return {key: float(value) for key, value in found.items()}, frames
 
 
 WAYS = ("rows", "libunwind", "libdw")
@@ -151,8 +153,8 @@ def unwinding(args, folder):
         with contextlib.suppress(service.Skip), make(60) as server:
             server.load()
             lines.append(unwinding_line(args, name, server.process.pid, folder))
-    return part("A frame", "ns of CPU time to unwind one, warm: oxprof's rows, libunwind with its cache, libdw, all "
-                "on the same snapshots of servers under load",
+    return part("A frame", "ns of CPU time to unwind one, warm: oxprof's rows, libunwind with its "
+                "cache, libdw, all on the same snapshots of servers under load",
                 ["program", "frames", *WAYS, "libunwind/rows"], lines)
 
 
@@ -165,7 +167,8 @@ def by_depth(args, folder):
         lines.append([str(depth), frames, *(f"{found[way]:.0f}" for way in WAYS)])
         for way in WAYS:
             series[way].append([depth, found[way]])
-    return part("A frame of deep stacks", "ns of CPU time, of 8 threads that compute so many calls deep",
+    return part("A frame of deep stacks",
+                "ns of CPU time, of 8 threads that compute so many calls deep",
                 ["depth", "frames", *WAYS], lines,
                 {"x": "depth", "y": "ns a frame", "series": series})
 
@@ -194,8 +197,9 @@ def libraries(folder, count):
 
 @contextlib.contextmanager
 def with_modules(folder, count):
-    with subprocess.Popen(["/usr/bin/python3", "-c", LOADER, *libraries(folder, count)],
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as it:
+    argv = ["/usr/bin/python3", "-c", LOADER, *libraries(folder, count)]
+    with subprocess.Popen(targets.dying_with_us(argv), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE) as it:
         try:
             it.stdout.readline()
             yield it.pid
@@ -233,9 +237,10 @@ def by_modules(args, folder):
                                     for ms in values)])
         for name, ms in zip(series, values):
             series[name] += [[count, ms * 1e3 / ADDRESSES]] if ms is not None else []
-    return part("An address", f"us of CPU time to name one, of {ADDRESSES} random ones in all code of a CPython "
-                "that has loaded so many libraries; cold: what is read of files is in it; lines: with "
-                "file, line and inlined functions; eu-addr2line: the same addresses, as a command",
+    return part("An address", f"us of CPU time to name one, of {ADDRESSES} random ones in all code "
+                "of a CPython that has loaded so many libraries; cold: what is read of files is in "
+                "it; lines: with file, line and inlined functions; eu-addr2line: the same "
+                "addresses, as a command",
                 ["libraries", *series], lines,
                 {"x": "libraries", "y": "us an address", "series": series})
 
@@ -253,9 +258,9 @@ def formats(args, _folder):
     lines = [[name, *(f"{ms:.0f}" for _, ms in points), *sizes[name]]
              for name, points in series.items()]
     heads = [f"{count:,}" for count, _ in next(iter(series.values()))]
-    return part("Formats", f"to write {SAMPLES:,} samples of so many distinct stacks, 40 deep: ms of "
-                "CPU time, and KiB", ["format", *(f"{head}: ms" for head in heads),
-                                      *(f"{head}: KiB" for head in heads)], lines,
+    return part("Formats", f"to write {SAMPLES:,} samples of so many distinct stacks, 40 deep: ms "
+                "of CPU time, and KiB",
+                ["format", *(f"{head}: {unit}" for unit in ("ms", "KiB") for head in heads)], lines,
                 {"x": "distinct stacks", "y": "ms", "series": series})
 
 

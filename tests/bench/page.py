@@ -91,7 +91,8 @@ def bars(title, rows, logarithmic, form):
     for n, row in enumerate(rows):
         parts.append(bar(scale, TOP + ROW * n, row, form))
     return (f'<figure><figcaption>{escape(title)}</figcaption><svg viewBox="0 0 {WIDTH} {height}" '
-            f'width="{WIDTH}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg></figure>')
+            f'width="{WIDTH}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'
+            "</figure>")
 
 
 def ticks(scale, height, form):
@@ -136,7 +137,7 @@ def path_of(points):
 
 
 def lines(plot):
-    """How something grows: {"x": label, "y": label, "series": {name: [[x, y]]}}, both logarithmic."""
+    """How something grows: {"x": label, "y": label, "series": {name: [[x, y]]}}; logarithmic."""
     series = {name: points for name, points in plot["series"].items() if points}
     if not series:
         return ""
@@ -167,13 +168,15 @@ def logarithmic(values, begin, end):
 def axes(xs, ys, x_of, y_of):
     parts = []
     for x in sorted(set(xs)):
-        parts.append(f'<line class="rule" x1="{x_of(x):.1f}" x2="{x_of(x):.1f}" y1="14" y2="250"/>'
-                     f'<text class="tick" x="{x_of(x):.1f}" y="268" text-anchor="middle">{x:,}</text>')
+        at = f"{x_of(x):.1f}"
+        parts.append(f'<line class="rule" x1="{at}" x2="{at}" y1="14" y2="250"/>'
+                     f'<text class="tick" x="{at}" y="268" text-anchor="middle">{x:,}</text>')
     low, high = math.floor(math.log10(max(min(ys), 1e-9))), math.ceil(math.log10(max(ys)))
     for y in (factor * 10 ** n for n in range(low, high + 1) for factor in (1, 3)):
         if 10 <= y_of(y) <= 252:
-            parts.append(f'<line class="rule" x1="60" x2="430" y1="{y_of(y):.1f}" y2="{y_of(y):.1f}"/>'
-                         f'<text class="tick" x="54" y="{y_of(y) + 4:.1f}" text-anchor="end">'
+            at = f"{y_of(y):.1f}"
+            parts.append(f'<line class="rule" x1="60" x2="430" y1="{at}" y2="{at}"/>'
+                         f'<text class="tick" x="54" y="{at}" dy="4" text-anchor="end">'
                          f'{y:,.6g}</text>')
     return parts
 
@@ -213,7 +216,7 @@ def overview(column, result):
     rows = []
     for name in names:
         cells = [heat(values.get((target["name"], name)), max(most), column) for target in found]
-        if any(values.get((target["name"], name)) is not None for target in found):
+        if any(values.get((it["name"], name)) is not None for it in found):
             rows.append(("ours" if is_ours(name) else "", [td(name), *cells]))
     return (f"<section><h3>{escape(column.head)}</h3><p>{escape(column.meaning)}</p>"
             + html_table(["", *(target["name"] for target in found)], rows) + "</section>")
@@ -230,18 +233,22 @@ def claims(result):
     rows = [("", [f'<td class="words">{escape(claim["claim"])}</td>', td(claim["figure"]),
                   td(claim["bound"]),
                   f'<td class="{claim["class"]}">{escape(claim["verdict"])}</td>'])
-            for claim in result["claims"]]
-    return "<h2>Claims</h2><section>" + html_table(["", "figure", "bound", ""], rows) + "</section>"
+            for claim in result["claims"] if claim["class"]]
+    return (f"<h2>Claims</h2><section>{html_table(table.CLAIM_HEADS, rows)}"
+            f"<p>{escape(table.unmeasured(result))}</p></section>")
 
 
 # ---- the page
 
+def listed(pairs):
+    return "".join(f"<li><b>{escape(name)}</b>: {escape(text)}</li>" for name, text in pairs)
+
+
 def target_section(target):
     title = f'<h3>{escape(target["name"])}</h3><p>{escape(target["about"])}</p>'
-    if target["why"]:
+    if not target["rows"]:
         return f'<section>{title}<p>Not run: {escape(target["why"])}</p></section>'
-    failed = "".join(f'<li>{escape(row["name"])}: {escape(row["why"])}</li>'
-                     for row in target["rows"] if row["why"])
+    failed = listed(table.failures(target))
     return (f'<section>{title}<div class="charts">{lost_bars(target)}{pause_bars(target)}</div>'
             f"<details><summary>all figures</summary>{detail(target)}<ul>{failed}</ul></details>"
             "</section>")
@@ -256,8 +263,8 @@ def micro_section(part):
 
 def html(result):
     columns = [column for column in table.COLUMNS if column.key in OVERVIEWS]
-    meanings = "".join(f"<li><b>{escape(c.head)}</b>: {escape(c.meaning)}</li>" for c in table.COLUMNS)
-    absent = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in result["missing"])
+    meanings = listed((column.head, column.meaning) for column in table.COLUMNS)
+    absent = listed(result["missing"] or [("all", "was there")])
     about = f'{result["date"]}; {result["machine"]}; {result["settings"]}'
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8">',
@@ -268,6 +275,6 @@ def html(result):
         "<h2>Each target</h2>", *map(target_section, result["targets"]),
         "<h2>Small benchmarks</h2>" if result["micro"] else "", *map(micro_section, result["micro"]),
         f"<h2>What the columns say</h2><section><ul>{meanings}</ul></section>",
-        f"<h2>Not measured</h2><section><ul>{absent or '<li>nothing is missing</li>'}</ul></section>",
+        f"<h2>Not measured</h2><section><ul>{absent}</ul></section>",
     ]
     return "\n".join(parts) + "\n"

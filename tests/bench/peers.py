@@ -314,8 +314,8 @@ class Perf(Attached):
                 os.unlink(f"{folder}/{name}")
             os.mkfifo(f"{folder}/{name}")
         return ["perf", "record", "-F", str(self.rate), "--call-graph", self.graph, "-o",
-                f"{folder}/perf.data", "-D", "-1", "--control", f"fifo:{folder}/control,{folder}/ack",
-                "-p", ",".join(map(str, pids))]
+                f"{folder}/perf.data", "-D", "-1", "--control",
+                f"fifo:{folder}/control,{folder}/ack", "-p", ",".join(map(str, pids))]
 
     def await_ready(self, command, folder):
         control, ack = (os.open(f"{folder}/{name}", os.O_RDWR | os.O_NONBLOCK)
@@ -355,7 +355,8 @@ class Bpftrace(Attached):
     def record(self, pids, folder):
         only = " || ".join(f"pid == {pid}" for pid in pids)
         # Without its cache 0.17 fails to look most of its stacks up when they are many (EBADF).
-        return ["env", "BPFTRACE_CACHE_USER_SYMBOLS=1", "bpftrace", "-B", "line", "-e", self.PROGRAM.format(rate=self.rate, filter=only)]
+        return ["env", "BPFTRACE_CACHE_USER_SYMBOLS=1", "bpftrace", "-B", "line", "-e",
+                self.PROGRAM.format(rate=self.rate, filter=only)]
 
     def disk(self, folder):
         return [f"{folder}/record.out"]

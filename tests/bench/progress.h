@@ -18,8 +18,9 @@ struct progress {
     uint64_t longest_ns; /* longest gap between two units of one thread, or answer to a request;
                             the bench writes 0 to begin anew */
     struct {
-        uint64_t wall_ns, cpu_ns; /* spent in the target's n-th known function */
+        uint64_t wall_ns, cpu_ns; /* spent in the target's n-th known function, turns that ended */
     } functions[PROGRESS_FUNCTIONS];
+    uint64_t current, since_ns; /* the function, from 1, whose turn it is, since; 0 none */
 };
 
 /* NULL where it can't be mapped. */

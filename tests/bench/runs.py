@@ -6,6 +6,7 @@ machine's drift falls out; the order of the profilers is another in each round.
 """
 import dataclasses
 import random
+import subprocess
 import time
 
 import peers
@@ -94,7 +95,6 @@ class Rounds:
             took = time.monotonic() - begin
             if self.options.rounds == n + 1 or time.monotonic() + took > deadline:
                 break
-        return [self.nobody, *self.rows.values()]
 
 
 def lost(figures, before, after):
@@ -103,12 +103,17 @@ def lost(figures, before, after):
 
 
 def on_target(target, rows, options, deadline):
-    """(rows, why not): all of a target's rows, its server started and ended."""
+    """(rows, why not): all of a target's rows, its server started and ended. Where the target fails
+    in between, what was measured before."""
+    rounds = None
     try:
         with targets.running(target, options.build) as running:
-            return Rounds(target, running, rows, options).until(deadline), None
-    except (service.Skip, service.Failure, OSError, targets.subprocess.SubprocessError) as why:
-        return [], str(why)[:300]
+            rounds = Rounds(target, running, rows, options)
+            rounds.until(deadline)
+            why = None
+    except (service.Skip, service.Failure, OSError, subprocess.SubprocessError) as failure:
+        why = str(failure)[:300]
+    return [rounds.nobody, *rounds.rows.values()] if rounds else [], why
 
 
 def shares_of_time(chosen, seconds):

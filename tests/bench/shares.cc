@@ -93,8 +93,11 @@ void timed(State &s, Shelf &shelf, int nth, std::uint64_t ns)
     std::uint64_t wall = progress_clock_ns(CLOCK_MONOTONIC);
     std::uint64_t cpu = progress_clock_ns(CLOCK_THREAD_CPUTIME_ID);
     s.last_ns = wall;
+    __atomic_store_n(&s.page->since_ns, wall, __ATOMIC_RELAXED);
+    __atomic_store_n(&s.page->current, nth + 1, __ATOMIC_RELEASE);
     descend(s, shelf, ns, static_cast<int>(s.seed % 20));
     auto &function = s.page->functions[nth];
+    __atomic_store_n(&s.page->current, 0, __ATOMIC_RELAXED);
     __atomic_add_fetch(&function.cpu_ns, progress_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu,
                        __ATOMIC_RELAXED);
     __atomic_add_fetch(&function.wall_ns, progress_clock_ns(CLOCK_MONOTONIC) - wall,

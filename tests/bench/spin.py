@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""spin.py PROGRESS-FILE SECONDS: computes in Python, a score of calls deep, and tells of its progress.
+"""spin.py PROGRESS-FILE SECONDS: computes in Python, a score of calls deep, and counts its rounds.
 
 Methods, a generator, a callback of C code: what a service does between two requests. The file is
 progress.h's struct.

@@ -2,9 +2,9 @@
 /*
  * What a stop of a running thread takes, as we do it and by the bare system calls in their order
  * (seize, interrupt, wait, registers, 16 KiB of the stack, detach), one after the other, again and
- * again. Each as we see it, from interruption to release, and as the target does: the longest gap
- * between two units of its work around it (shares.cc). Prints medians and 90 % points in us.
- * usage: stops PROGRESS-FILE PID ROUNDS
+ * again. Each as we see it, from before it is seized to its release, and as the target does: the
+ * longest gap between two units of its work around it (shares.cc). Prints medians and 90 % points
+ * in us. usage: stops PROGRESS-FILE PID ROUNDS
  */
 #include <elf.h>
 #include <signal.h>
@@ -41,8 +41,8 @@ static uint64_t bare_stop(pid_t tid)
     struct user_regs_struct regs;
     struct iovec iov = {.iov_base = &regs, .iov_len = sizeof(regs)};
     siginfo_t info;
+    uint64_t start = clock_now_ns(); /* as the stopper does */
     ptrace(PTRACE_SEIZE, tid, NULL, NULL);
-    uint64_t start = clock_now_ns();
     ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
     waitid(P_PID, (id_t)tid, &info, WSTOPPED | WEXITED | WNOWAIT | __WALL);
     ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov);

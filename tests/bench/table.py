@@ -108,15 +108,20 @@ def text_of(heads, lines, left=1):
                      for line in [heads, *lines])
 
 
+def failures(target):
+    """[(what, why)]: profilers that failed on it, and itself."""
+    return [(it["name"], it["why"]) for it in [*target["rows"], target] if it["why"]]
+
+
 def target_text(target):
     """One target's part of the table."""
     title = f"\n# {target['name']}: {target['about']}"
-    if target["why"]:
+    if not target["rows"]:
         return f"{title}\n# not run: {target['why']}"
     rows = [row for row in target["rows"] if row["figures"]]
     lines = [[row["name"], str(len(row["figures"])), *cells(row)] for row in rows]
     heads = ["profiler", "pairs", *(column.head for column in COLUMNS)]
-    failed = [f"# {row['name']}: {row['why']}" for row in target["rows"] if row["why"]]
+    failed = [f"# {name}: {why}" for name, why in failures(target)]
     return "\n".join([title, text_of(heads, lines), *failed])
 
 
@@ -128,7 +133,6 @@ def text(result):
     parts = [target_text(target) for target in result["targets"]]
     parts += [f"\n# {name}: {why}" for name, why in result["missing"]]
     parts += ["\n" + part_text(part) for part in result["micro"]]
-    parts += ["", claims_text(result)]
     return "\n".join(parts)
 
 
@@ -167,11 +171,11 @@ def markdown_of(heads, lines):
 
 def target_markdown(target):
     title = f"### {target['name']}: {target['about']}\n"
-    if target["why"]:
+    if not target["rows"]:
         return f"{title}\nNot run: {target['why']}"
     rows = [row for row in target["rows"] if row["figures"]]
     lines = [[row["name"], str(len(row["figures"])), *cells(row)] for row in rows]
-    failed = [f"\n{row['name']}: {row['why']}" for row in target["rows"] if row["why"]]
+    failed = [f"\n{name}: {why}" for name, why in failures(target)]
     return "\n".join([title, markdown_of(["profiler", "pairs", *(c.head for c in COLUMNS)], lines),
                       *failed])
 

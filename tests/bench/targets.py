@@ -57,9 +57,14 @@ class Progress:
         return struct.unpack_from("=Q", self.page, 8)[0] / 1e6
 
     def spent(self):
-        """By known function so far."""
-        words = struct.unpack_from(f"={2 * FUNCTIONS_MAX}Q", self.page, 16)
-        return Spent(words[::2], words[1::2])
+        """By known function so far; the wall-clock time with that of the turn under way, which is
+        long where the target waits for a CPU in it."""
+        words = struct.unpack_from(f"={2 * FUNCTIONS_MAX + 2}Q", self.page, 16)
+        spent = Spent(list(words[:-2:2]), list(words[1:-2:2]))
+        current, since_ns = words[-2:]
+        if current:
+            spent.wall_ns[current - 1] += time.monotonic_ns() - since_ns
+        return spent
 
 
 @dataclasses.dataclass
@@ -93,22 +98,29 @@ def wait_for_work(running, name):
         time.sleep(0.02)
 
 
+def dying_with_us(argv):
+    """The command, ended by the kernel when we are, however that happens."""
+    setpriv = shutil.which("setpriv")
+    return [*([setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []), *map(str, argv)]
+
+
 # ---- programs that compute
 
 @contextlib.contextmanager
 def program(folder, argv):
     """argv(path of the progress file) is the command."""
     progress = Progress(folder)
-    process = subprocess.Popen(argv(progress.path), stdin=subprocess.DEVNULL,
+    command = argv(progress.path)
+    process = subprocess.Popen(dying_with_us(command), stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL)
 
     def alive():
         if process.poll() is not None:
-            raise service.Failure(f"{process.args[0]} has ended with {process.returncode}")
+            raise service.Failure(f"{command[0]} has ended with {process.returncode}")
 
     running = Running([process.pid], progress, alive)
     try:
-        wait_for_work(running, process.args[0])
+        wait_for_work(running, command[0])
         yield running
     finally:
         process.kill()

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Wrong command lines, and the words that explain themselves."""
+import os
+import re
+
 import harness
 from harness import oxprof
 
@@ -80,6 +83,22 @@ class Usage(harness.Case):
             self.assertIn(word, texts[0].out)
         examples = [line for line in lines if line.lstrip(" $").startswith("oxprof ")]
         self.assertGreaterEqual(len(examples), 3, f"examples\n{texts[0].out}")
+
+    def test_formats_are_the_same_everywhere(self):
+        """What a wrong -f offers, the help, the manual page and the completion."""
+        offered = re.search(r"want (.*)", oxprof("-f", "nonsense").err)[1]
+        formats = re.split(r", | or ", offered)
+        self.assertGreaterEqual(len(formats), 10, formats)
+        root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+        for name in ("man/oxprof.1", "completions/oxprof"):
+            with open(os.path.join(root, name), encoding="utf-8") as file:
+                self.assert_words(formats, file.read(), name)
+        self.assert_words(formats, oxprof("--help").out, "help")
+        self.assert_words(set(formats) - {"firefox"}, oxprof("report", "--help").out, "report")
+
+    def assert_words(self, words, text, where):
+        for word in words:
+            self.assertRegex(text, rf"\b{word}\b", where)
 
     def test_version(self):
         for word in ("-V", "--version"):

@@ -5,6 +5,7 @@ import http.server
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ import urllib.request
 LINES_OF = os.environ.get("LINES_OF", "build/tests/live/lines_of")
 OXPROF = os.environ.get("OXPROF", "build/oxprof")
 INDEXED_S = 30  # a real server looks through its folder first
+LARGE_BYTES = 17 << 20
 SOURCE = """
 static inline __attribute__((always_inline)) int inner(int v) { return v * v + 3; }
 static __attribute__((noinline, used)) int worker(int v) { return inner(v) - inner(v + 1); }
@@ -94,6 +96,15 @@ def ended(*command, **options):
     finally:
         process.kill()
         process.wait()
+
+
+def children_of(pid):
+    """Their names."""
+    names = []
+    for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            names.append(pathlib.Path(f"/proc/{child}/comm").read_text().strip())
+    return names
 
 
 @contextlib.contextmanager
@@ -270,6 +281,24 @@ class DebugFiles(unittest.TestCase):
                                   capture_output=True, text=True, check=True, timeout=120,
                                   env=os.environ | env)
         return done.stdout
+
+    def test_large_files_are_opened_early(self):
+        """The process that looks up names has begun while the sampling, which has no end, goes on."""
+        (self.folder / "a.c").write_text(SPIN)
+        self.build()
+        (self.folder / "much").write_bytes(bytes(LARGE_BYTES))
+        run("objcopy", "--add-section", ".much=much", self.app, cwd=self.folder)
+        with ended(self.app) as target:
+            profiler = subprocess.Popen([OXPROF, "-p", str(target.pid)], text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            self.addCleanup(profiler.kill)
+            end = time.monotonic() + INDEXED_S
+            while "oxprof-names" not in children_of(profiler.pid):
+                self.assertLess(time.monotonic(), end)
+                threading.Event().wait(0.05)
+            profiler.send_signal(signal.SIGINT)
+            report, _ = profiler.communicate(timeout=60)
+        self.assertIn("worker", report)
 
     @unittest.skipUnless(shutil.which("debuginfod"), "no debuginfod (Debian's package debuginfod)")
     def test_elfutils_own_server(self):

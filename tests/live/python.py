@@ -249,7 +249,7 @@ class Python(harness.Case):
             busy = queued_share(target.pid) > BUSY
             target.finish()
         waits = every.total_of(r"^\[waiting for the GIL\]$", "waiting")
-        self.assertGreater(waits, 0.2 * every.samples, every.text)
+        self.assertGreater(waits, 0 if busy else 0.2 * every.samples, every.text)
         self.assertLessEqual(holders.samples, 1.02 * holders.seconds * 500, holders.text)
         if not busy:
             ticks = holders.seconds * 500 - holders.missed

@@ -437,6 +437,35 @@ class Session(harness.Case):
             page.finish()
             target.finish()
 
+    def test_names_are_not_awaited(self):
+        """The process that reads symbols stands still: sampling goes on, nameless."""
+        code = """import time
+todo = [lambda: sorted(range(9999, 0, -1)), lambda: 3 ** 99999, lambda: str(7 ** 999),
+        lambda: dict.fromkeys(range(9999)), lambda: float('1.5e300'), lambda: 'a b ' .split() * 99,
+        lambda: ','.join(['x'] * 9999), lambda: ('x' * 9999).replace('x', 'yz'),
+        lambda: bytes(9999).hex(), lambda: set(range(9999)), lambda: repr(list(range(999)))]
+while True:
+    for do in todo:
+        end = time.monotonic() + .5
+        while time.monotonic() < end: do()
+"""
+        with harness.Process(["/usr/bin/python3", "-c", code]) as target, \
+                Page("-p", target.pid) as page:
+            page.wait_samples(100)
+            namer = wait_until(lambda: [p for p in harness.children(page.pid)
+                                        if harness.read_proc(f"/proc/{p}/comm") == "oxprof-names\n"],
+                               "a namer")[0]
+            os.kill(namer, harness.signal.SIGSTOP)
+            try:
+                a, _, b = page.status(), pause(1), page.status()
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(namer, harness.signal.SIGCONT)
+            kept = [s["ticks"] - s["ticks_missed"] for s in (a, b)]
+            self.assertGreater(kept[1] - kept[0], 5, "ticks kept in a second")
+            self.wait_names(page)
+            page.finish()
+
     def test_no_drift(self):
         """More work than CPUs: each tick belongs to its interval, however late those before were."""
         with contextlib.ExitStack() as stack:

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <zlib.h>
 
 #include "base/mem.h"
 #include "symbols/dwarf_data.h"
@@ -406,11 +407,51 @@ Test(dwarf, a_large_section_takes_what_is_read_of_it)
         cr_assert(got && got[3] == 42);
         cr_assert_eq(room.refusals, 0);
         cr_assert_eq(room.bytes, 16 * 1024);
-        debug_data_trim(&d);
+        debug_data_trim(&d, false);
         cr_assert_eq(room.bytes, 0);
     }
     debug_data_release(&d);
     free(bytes);
+}
+
+static struct debug_data packed_data(struct module *m, const struct module_piece *piece,
+                                     uint64_t bytes, struct debug_room *room)
+{
+    m->fd = -1;
+    m->pieces = (struct module_piece *)piece;
+    m->n_pieces = 1;
+    m->file_bytes = piece->bytes;
+    return (struct debug_data){.m = m,
+                               .room = room,
+                               .file_bytes = piece->bytes,
+                               .bytes = bytes,
+                               .packing = ELFCOMPRESS_ZLIB};
+}
+
+/* For one of them only: the other one waits until the first is given back. */
+Test(dwarf, what_found_no_room_finds_it_later)
+{
+    enum { BYTES = 1 << 20 };
+    uint8_t *plain = mem_alloc(BYTES), packed[4096];
+    uLongf n = sizeof(packed);
+    plain[7] = 9;
+    cr_assert_eq(compress(packed, &n, plain, BYTES), Z_OK);
+    struct module_piece piece = {.bytes = n, .data = packed};
+    struct module m = {0};
+    struct debug_room room = {.max_bytes = BYTES + BYTES / 2};
+    struct debug_data one = packed_data(&m, &piece, BYTES, &room), two = one;
+    cr_assert(debug_data_get(&one, 7, 1));
+    cr_assert_null(debug_data_get(&two, 7, 1));
+    cr_assert(room.wanting);
+    debug_data_trim(&one, false);
+    cr_assert_null(debug_data_get(&two, 7, 1), "unpacking takes long: it is kept");
+    debug_data_trim(&one, true);
+    const uint8_t *got = debug_data_get(&two, 7, 1);
+    cr_assert(got && *got == 9);
+    debug_data_release(&one);
+    debug_data_release(&two);
+    cr_assert_eq(room.bytes, 0);
+    free(plain);
 }
 
 Test(dwarf, a_number_of_endless_padding_is_none)

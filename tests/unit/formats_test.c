@@ -202,7 +202,17 @@ Test(callgrind, whole)
            "\n"
            "ob=(1)\n"
            "fl=(2)\n"
-           "fn=(5) main\n"
+           "fn=(5) g'2\n"
+           "30 0 0 0\n"
+           "cob=(1)\n"
+           "cfi=(3)\n"
+           "cfn=(6) step<int>'2\n"
+           "calls=3 2\n"
+           "30 3 3 0\n"
+           "\n"
+           "ob=(1)\n"
+           "fl=(2)\n"
+           "fn=(7) main\n"
            "10 0 0 0\n"
            "cob=(1)\n"
            "cfi=(1)\n"
@@ -216,23 +226,34 @@ Test(callgrind, whole)
            "10 3 3 0\n"
            "cob=(3) ???\n"
            "cfi=(4) /srv/app.py\n"
-           "cfn=(6) parse\n"
+           "cfn=(8) parse\n"
            "calls=2 22\n"
            "10 2 2 0\n"
            "\n"
            "ob=(3)\n"
            "fl=(4)\n"
-           "fn=(6)\n"
+           "fn=(8)\n"
            "22 2 2 0\n"
            "\n"
            "ob=(1)\n"
            "fl=(3)\n"
            "fn=(4)\n"
+           "2 0 0 0\n"
+           "cob=(1)\n"
+           "cfi=(2)\n"
+           "cfn=(5)\n"
+           "calls=3 30\n"
+           "2 3 3 0\n"
+           "\n"
+           "ob=(1)\n"
+           "fl=(3)\n"
+           "fn=(6)\n"
            "2 3 3 0\n");
     profile_free(p);
 }
 
-/* a > b > a > b > c and b > a: each inclusive cost is what TOTAL is. */
+/* a > b > a > b > c and b > a: the costs of each function's calls, and of the calls to it, are what
+ * TOTAL is, but for what nobody calls. */
 Test(callgrind, recursion_costs_once)
 {
     struct profile *p = profile_new(NULL);
@@ -247,10 +268,14 @@ Test(callgrind, recursion_costs_once)
     cr_assert_str_eq(strstr(got, "summary"), "summary: 7 7 0\n\n"
                                              "ob=(1) app\nfl=(1) ???\nfn=(1) a\n0 2 2 0\n"
                                              "cob=(1)\ncfi=(1)\ncfn=(2) b\ncalls=5 0\n0 5 5 0\n\n"
+                                             "ob=(1)\nfl=(1)\nfn=(3) a'2\n0 0 0 0\n"
+                                             "cob=(1)\ncfi=(1)\ncfn=(4) b'2\ncalls=5 0\n0 5 5 0\n\n"
                                              "ob=(1)\nfl=(1)\nfn=(2)\n0 0 0 0\n"
                                              "cob=(1)\ncfi=(1)\ncfn=(1)\ncalls=2 0\n0 2 2 0\n"
-                                             "cob=(1)\ncfi=(1)\ncfn=(3) c\ncalls=5 0\n0 5 5 0\n\n"
-                                             "ob=(1)\nfl=(1)\nfn=(3)\n0 5 5 0\n");
+                                             "cob=(1)\ncfi=(1)\ncfn=(3)\ncalls=5 0\n0 5 5 0\n\n"
+                                             "ob=(1)\nfl=(1)\nfn=(4)\n0 0 0 0\n"
+                                             "cob=(1)\ncfi=(1)\ncfn=(5) c\ncalls=5 0\n0 5 5 0\n\n"
+                                             "ob=(1)\nfl=(1)\nfn=(5)\n0 5 5 0\n");
     free(got);
     profile_free(p);
 }
@@ -286,6 +311,22 @@ Test(perf, an_event_for_each_sample)
                               "w_<1>_2          7/8 [000]     0.090000:          1 cpu-clock: \n"
                               "\t9000 [futex]+0x0 (/srv/libc.so.6)\n"
                               "\n"));
+    free(got);
+    profile_free(p);
+}
+
+/* What recurs more than once counts once where it recurs: no cost grows over the sample. */
+Test(callgrind, deep_recursion_adds_nothing)
+{
+    struct profile *p = profile_new(NULL);
+    struct profile_line line = made_line(p, "f", "", 0, 0);
+    uint32_t f = made_frame(p, 1, KIND_NATIVE, "app", &line, 1);
+    MADE_HIT(p, profile_thread(p, 1, 1, "t"), PROFILE_CPU, 3, 1, f, f, f, f);
+    char *got = made_text(report_callgrind, p, &plain, NULL);
+    cr_assert_str_eq(strstr(got, "summary"), "summary: 3 3 0\n\n"
+                                             "ob=(1) app\nfl=(1) ???\nfn=(1) f\n0 0 0 0\n"
+                                             "cob=(1)\ncfi=(1)\ncfn=(2) f'2\ncalls=3 0\n0 3 3 0\n\n"
+                                             "ob=(1)\nfl=(1)\nfn=(2)\n0 3 3 0\n");
     free(got);
     profile_free(p);
 }

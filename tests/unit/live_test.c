@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -134,6 +135,17 @@ Test(live, mirror_counts_as_the_sampler_does)
     cr_assert_eq(m->by_process[thread * PROFILE_STATES + PROFILE_CPU], 7, "never falls");
     mirror_free(m);
     profile_free(s.p);
+}
+
+Test(live, a_command_that_nobody_hears)
+{
+    struct feed *f = feed_new();
+    struct error err;
+    cr_assert_eq(feed_ask(f, COMMAND_PAUSE, 0, &err), 0);
+    cr_assert_eq(feed_answer(f, clock_now_ns() + 1000000, &err), -EINPROGRESS);
+    cr_assert_eq(feed_ask(f, COMMAND_RESUME, 0, &err), -EBUSY, "the first is still to be done");
+    cr_assert_null(feed_take(f));
+    feed_free(f);
 }
 
 Test(live, a_part_of_the_time_and_what_came_since)

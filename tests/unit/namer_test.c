@@ -22,7 +22,20 @@
 #include "symbols/namer_wire.h"
 
 /* What the process does is replaced by what the vaddr says; the name tells of the question. */
-enum { GOOD, CRASH, HANG, SPIN, EAT, LEAVE, CRASH_ONCE, DIE_BADLY, SHOW_FILES, SHOW_SELF };
+enum {
+    GOOD,
+    CRASH,
+    HANG,
+    SPIN,
+    EAT,
+    LEAVE,
+    CRASH_ONCE,
+    DIE_BADLY,
+    SHOW_FILES,
+    SHOW_SELF,
+    SLOW,
+    ENDLESSLY_SLOW
+};
 #define DO(what, number) ((uint64_t)(what) << 32 | (uint64_t)(number))
 
 enum { PATIENCE_MS = 300 };
@@ -64,9 +77,24 @@ static void show_self(void)
              (int)core.rlim_cur, sigismember(&blocked, SIGINT), sigismember(&blocked, SIGSEGV));
 }
 
-static void misbehave(int what)
+/* It looks up one address after the other, each of which is a sign of life. */
+static void be_slow(struct symbols *s, struct module *m, uint64_t ms)
+{
+    struct symbol_line lines[SYMBOL_LINES_MAX];
+    uint64_t end = clock_now_ns() + ms * 1000 * 1000;
+    while (clock_now_ns() < end)
+        symbols_lines(s, m, 0, lines);
+}
+
+static void misbehave(int what, struct symbols *s, struct module *m)
 {
     switch (what) {
+    case SLOW:
+        be_slow(s, m, 2 * PATIENCE_MS);
+        break;
+    case ENDLESSLY_SLOW:
+        be_slow(s, m, 600 * 1000);
+        break;
     case CRASH:
         raise(SIGSEGV);
         break;
@@ -98,7 +126,7 @@ static int answer(struct symbols *s, struct module *m, uint64_t vaddr,
     if (s == (what == CRASH_ONCE ? with_all : with_tables))
         raise(SIGSEGV);
     *(what == CRASH_ONCE ? &with_tables : &with_all) = s;
-    misbehave(what);
+    misbehave(what, s, m);
     snprintf(names[number], sizeof(names[number]), "%s:%u", m->path, number);
     ret_lines[0] = (struct symbol_line){.name = names[number],
                                         .linkage_name = "linkage",
@@ -233,7 +261,7 @@ static void one_bad(int what, const char *how)
 {
     char want[200];
     struct fixture f = {0};
-    setup(&f, what == HANG || what == SPIN ? &impatient : &with_answer);
+    setup(&f, what == HANG || what == SPIN || what == ENDLESSLY_SLOW ? &impatient : &with_answer);
     namer_ask(f.n, f.a, DO(GOOD, 0), 0);
     namer_ask(f.n, f.b, DO(GOOD, 1), 1);
     namer_ask(f.n, f.b, DO(what, 2), 2);
@@ -265,6 +293,21 @@ Test(namer, one_that_hangs)
 Test(namer, one_that_loops)
 {
     one_bad(SPIN, "took over 0.3 s");
+}
+
+Test(namer, one_that_is_slow_has_its_time)
+{
+    struct fixture f = {0};
+    setup(&f, &impatient);
+    namer_ask(f.n, f.a, DO(SLOW, 1), 1);
+    expect_good(&f, f.a, 1);
+    expect_trouble(&f, 0, NULL);
+    teardown(&f);
+}
+
+Test(namer, one_that_is_slow_without_end)
+{
+    one_bad(ENDLESSLY_SLOW, "took over 1.5 s");
 }
 
 Test(namer, one_that_eats_memory)

@@ -29,6 +29,9 @@ class Viewer {
     render(data) {
         const model = decodeModel(data), samples = model.counts.samples;
         this.selection.state = samples.cpu || !samples.wait ? "cpu" : "wait";
+        if (model.sides) /* where there is something to compare */
+            this.selection.state = STATES.find(
+                state => sideSamples(model, {state}).every(Boolean)) || this.selection.state;
         this.path = [];
         this.show(model);
     }
