@@ -16,7 +16,7 @@ SAMPLES = 3000
 
 def allowed():
     with Target("spin", 20000) as target:
-        return oxprof("-p", target.pid, "-d", "100ms", *PERF).code == 0
+        return oxprof("-p", target.pid, "-d", "100ms", *PERF).code in (0, 5)  # no samples: no CPU so soon
 
 
 def forbid_perf():
