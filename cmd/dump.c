@@ -151,6 +151,7 @@ static int dump(struct options *opt)
         return EXIT_FAILED;
     }
     prepare_sampler();
+    opt->session.no_perf = true;
     opt->session.interval_ns = OX_NS_PER_S / 1000;
     opt->session.keep_snapshots = opt->save != NULL;
     struct session *s = session_new(&opt->session, &guardian);
@@ -189,9 +190,13 @@ static int dump_with(struct options *opt, int argc, char **argv)
     bool targets = opt->n_pids || opt->n_tids;
     if (opt->replay && !targets && !opt->save)
         return dump_replay(opt);
-    if (targets && !opt->replay)
+    if (targets && !opt->replay && opt->session.capture == CAPTURE_PERF)
+        say("--capture perf: it shows only threads that run for a while; dump takes auto, stop or "
+            "nostop");
+    else if (targets && !opt->replay)
         return dump(opt);
-    say("want either -p PID or --replay FILE (see oxprof dump --help)");
+    else
+        say("want either -p PID or --replay FILE (see oxprof dump --help)");
     return EXIT_USAGE;
 }
 

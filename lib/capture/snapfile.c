@@ -442,7 +442,7 @@ static bool take_snapshot(struct source *s, struct snapshot *snap)
     snap->pid = (pid_t)take_u32_below(s, INT32_MAX);
     snap->tid = (pid_t)take_u32_below(s, INT32_MAX);
     snap->state = take_u32_below(s, STATE_N);
-    snap->source = take_u32_below(s, SOURCE_STOPPED + 1);
+    snap->source = take_u32_below(s, SOURCE_N);
     snap->syscall = (int64_t)take_u64(s);
     snap->regs.known = take_u32_below(s, 1u << REGS_N);
     for (size_t i = 0; i < REGS_N; i++)

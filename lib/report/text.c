@@ -151,6 +151,12 @@ static void put_cost(struct text *t)
     const struct profile_cost *c = &t->tab.p->cost;
     put(t, "# cost: ");
     put_count(t, c->stops, "stop");
+    if (c->perf_samples) {
+        put(t, ", ");
+        put_count(t, c->perf_samples, "perf sample");
+    }
+    if (c->perf_refused)
+        put(t, ", perf_event refused");
     put(t, ", %s us mean, %s us max, %s%% of the target's running time; ",
         number_significant(1, c->stop_ns_sum, c->stops * 1000, 2).text,
         number_significant(1, c->stop_ns_max, 1000, 2).text,
@@ -162,6 +168,10 @@ static void put_cost(struct text *t)
     put(t, "; oxprof %s%% of a CPU, %s MiB",
         number_significant(100, c->profiler_cpu_ns, t->tab.p->duration_ns, 2).text,
         number_significant(1, c->profiler_peak_bytes, 1 << 20, 2).text);
+    if (c->max_overhead_ppm)
+        put(t, "; %s looks a second (--max-overhead %s%%)",
+            number_significant(OX_NS_PER_S, c->looks, t->tab.p->duration_ns, 3).text,
+            number_significant(1, c->max_overhead_ppm, 10000, 3).text);
     end_line(t);
 }
 

@@ -158,6 +158,8 @@ static void name_special(struct session *s, uint32_t frame)
         [SPECIAL_NO_PYTHON] = "[no Python frame]",
         [SPECIAL_WAITING_FOR_GIL] = "[waiting for the GIL]",
         [SPECIAL_NOT_COUNTED] = "[not counted]",
+        [SPECIAL_WAITING_FOR_CPU] = "[waiting for a CPU]",
+        [SPECIAL_IN_KERNEL] = "[kernel]",
     };
     uint64_t which = s->profile->frames[frame].address;
     name_plainly(s, frame, which == SPECIAL_WAITING_FOR_GIL ? KIND_PYTHON : KIND_UNKNOWN, 0,

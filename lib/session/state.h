@@ -46,6 +46,8 @@ struct target {
     struct unwinder *unwinder; /* owned */
     struct perfmap *perfmap;   /* owned; read when names are wanted */
     bool live;
+    bool from_start;   /* it was there when the run began; */
+    bool listed;       /* its threads have been looked for: those found first had been there, too */
     bool has_jit;      /* samples fell on anonymous executable memory */
     bool filtered;     /* only the threads in wanted */
     struct map wanted; /* tid -> 1 */
@@ -71,6 +73,8 @@ enum {
     SPECIAL_NO_PYTHON,
     SPECIAL_WAITING_FOR_GIL,
     SPECIAL_NOT_COUNTED, /* without the GIL, where only its holder counts */
+    SPECIAL_WAITING_FOR_CPU,
+    SPECIAL_IN_KERNEL, /* running there, where the kernel samples user code only */
 };
 #define OX_SPACE(kind, number) ((uint64_t)(kind) << 60 | (uint64_t)(number))
 #define OX_SPACE_KIND(space) ((unsigned)((space) >> 60))
@@ -111,14 +115,21 @@ struct session {
     uint64_t epoch_ns; /* where tick 1's interval begins; moved by pauses */
     uint64_t tick;     /* the last one that was made */
     uint64_t due_ns;   /* when the next one is due */
+    uint64_t stands;   /* how many ticks the look under way, or the next one, stands for */
+    uint64_t group;    /* and the next one, as planned */
+    uint64_t looks;
+    struct {
+        uint64_t since_ns, spent_ns; /* where the window of the budget began */
+    } budget;
     uint64_t start_tick, sampled_ns, resumed_ns;
+    uint64_t ended_ns;  /* where `finished`: when it was */
     uint64_t ticked_ns; /* the last tick's time; 0: none since a pause or reset */
     struct {
         uint64_t n;
         double mean_ns, squares; /* of the distances from tick to tick (Welford) */
     } pace;
     struct { /* what was counted before the last reset */
-        uint64_t tick, sampled_ns, lost[LOSS_N];
+        uint64_t tick, looks, sampled_ns, lost[LOSS_N];
         struct profile_cost cost;
     } before;
     uint64_t gone_mappings_cut, gone_cfi_cut; /* of targets that have ended */
@@ -136,6 +147,9 @@ struct session {
     size_t n_fell_asleep; /* of those: watch.fell_asleep */
 
     uint64_t n_watches; /* threads watched at present */
+    size_t n_rings;     /* of those: watch.perf */
+    uint64_t perf_samples;
+    bool perf_refused, perf_refused_some; /* by the system: to us; for a thread */
     uint64_t samples;
     pid_t own_pid;
     uint64_t own_cpu_start_ns, own_cpu_end_ns; /* of the sampling */
@@ -257,6 +271,17 @@ void ticks_settle(struct session *s);
 /* Those that were to be stopped in this tick, but had fallen asleep. */
 void ticks_capture_sleepers(struct session *s);
 void ticks_renew_names(struct session *s);
+/* The stack of a thread that sleeps, as asleep_capture(); s->stack says how its walk ended. */
+int ticks_capture_asleep(struct session *s, struct target *t, struct watch *w, uint32_t *ret_tally,
+                         struct snapshot *ret_snap);
+void ticks_plan_next_look(struct session *s, struct watch *w);
+/* Whether this sleeper's stack shows that a stop would teach the unwinder what it lacks. */
+bool ticks_may_be_taught(const struct session *s, const struct target *t,
+                         const struct snapshot *snap);
+/* To be stopped at the end of this tick. */
+void ticks_ask_stop(struct session *s, struct watch *w);
+/* Of hits of w->tally: counts what is wrong with them. */
+void ticks_note_quality(struct session *s, const struct watch *w, uint64_t hits);
 /* "python3: worker 1": the system's name, and Python's. */
 void ticks_label(const struct thread *th, char label[THREAD_LABEL_BYTES]);
 /* `owed`: the last tick that its threads were there for. */
@@ -266,9 +291,37 @@ void ticks_end_target(struct session *s, struct target *t, uint64_t owed);
 void status_tick(struct session *s, uint64_t now);
 void status_cost(const struct session *s, struct profile_cost *ret);
 uint64_t status_sampled_ns(const struct session *s);
+/*
+ * perfticks.c: threads that the kernel samples while they run.
+ */
+/* Whether it is to be sampled so. */
+bool perfticks_wanted(const struct session *s, const struct target *t);
+/* True if it is: it has its ring, or has just got it. Else it is to be looked at like any other.
+ * `run`: as just read; w->run as of the last look. */
+bool perfticks_have(struct session *s, struct target *t, struct watch *w,
+                    const struct proc_run *run);
+/* One look. 0, or as ticks_capture_asleep() where the thread has ended. */
+int perfticks_look(struct session *s, struct target *t, struct watch *w, const struct proc_run *run,
+                   bool ran);
+/* It was found running: true where the kernel samples it from now on, which needs no stop. */
+bool perfticks_take(struct session *s, struct target *t, struct watch *w);
+/* Brings its account up to this tick; what can't be told is lost. */
+void perfticks_settle(struct session *s, struct target *t, struct watch *w);
+/* So many ticks are to be told for when it is closed. */
+void perfticks_owe(const struct session *s, struct watch *w, uint64_t ticks);
+/* No more samples of it; t NULL: those that wait in its ring are lost too. */
+void perfticks_close(struct session *s, struct target *t, struct watch *w);
+/* After a pause: what came meanwhile does not count. */
+void perfticks_resume(struct session *s, struct watch *w);
 
 /* session.c: a living one, or NULL. */
 struct target *session_target(struct session *s, pid_t pid);
+
+/* budget.c: after a look; settles how many ticks the ones to come stand for. */
+void budget_tick(struct session *s, uint64_t now);
+/* At the end of the sampling: the ticks that the next look would have stood for are to be settled.
+ */
+void budget_end(struct session *s);
 
 /* children.c */
 void children_find(struct session *s, struct target *t);

@@ -42,7 +42,7 @@ enum thread_state {
     STATE_N
 };
 
-enum snapshot_source { SOURCE_ASLEEP, SOURCE_STOPPED };
+enum snapshot_source { SOURCE_ASLEEP, SOURCE_STOPPED, SOURCE_PERF, SOURCE_N };
 
 enum {
     SNAPSHOT_RED_ZONE_BYTES = 128,          /* psABI: below RSP, may be used by leaf functions */
