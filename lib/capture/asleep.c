@@ -100,9 +100,9 @@ int asleep_capture(struct watch *w, uint8_t *buf, struct snapshot *ret)
         .state = STATE_WAIT,
         .source = SOURCE_ASLEEP,
         .syscall = where.syscall,
-        .syscall_arg = where.arg,
         .regs.known = 1u << DWREG_RSP | 1u << DWREG_RIP,
     };
+    memcpy(ret->syscall_args, where.args, sizeof(ret->syscall_args));
     ret->regs.value[DWREG_RSP] = where.sp;
     ret->regs.value[DWREG_RIP] = where.pc;
     asleep_copy_stack(w, where.sp, buf, ret);
