@@ -192,7 +192,7 @@ uint32_t stacks_native_frame(struct session *s, struct target *t, const struct f
 void stacks_hit(struct session *s, uint32_t tally, uint64_t hits, uint64_t last_tick);
 
 /* interpreter.c: finds CPython in a target; looks again where there is none yet, ever more rarely.
- * Not with a stop under way, which it would make longer. */
+ * With a stop under way, which it makes longer, only when no tick has been without one for long. */
 void interpreter_look(struct session *s, struct target *t, uint64_t now);
 /* Forgets it, after an exec or at the target's end. */
 void interpreter_forget(struct target *t);

@@ -30,6 +30,7 @@ enum {
     LOOKS_PER_COLLECTION = 16,
     EXEC_CHECK_NS = 10 * 1000 * 1000,
     MAPS_CHECK_NS = 1000 * 1000 * 1000,
+    POSTPONED_MAX_NS = 100 * 1000 * 1000, /* for the sake of stops */
 };
 
 static struct target *target_of(struct session *s, const struct watch *w)
@@ -575,7 +576,8 @@ static void tick_target(struct session *s, struct target *t, uint64_t now, uint6
         ticks_end_target(s, t, s->tick - 1);
         return;
     }
-    if (!ticks_stop_open(s)) { /* nobody is to stand still for so long */
+    /* Nobody is to stand still for so long. But where CPUs are short some stop is always open. */
+    if (!ticks_stop_open(s) || now - t->exec_checked_ns >= POSTPONED_MAX_NS) {
         check_program(s, t, now);
         interpreter_look(s, t, now);
     }
