@@ -166,7 +166,7 @@ void version_print(void)
     static const struct {
         const char *name;
         bool there;
-    } features[] = {{"perf", false},
+    } features[] = {{"perf", true},
                     {"python", true},
                     {"serve", OX_SERVE},
                     {"top", OX_TOP},

@@ -225,7 +225,7 @@ Result = collections.namedtuple("Result", "code out err")
 def with_capture(args):
     """The arguments, with CAPTURE where they sample and do not say how."""
     command = args[0] if args and not args[0].startswith("-") else ""
-    if "--capture" in args or command not in ("", "record", "top", "serve"):
+    if not args or "--capture" in args or command not in ("", "record", "top", "serve"):
         return args
     return [*args[:len(command) > 0], *CAPTURE, *args[len(command) > 0:]]
 
@@ -264,9 +264,9 @@ SAMPLES = re.compile(r"^# (?P<samples>\d+) samples?: (?P<cpu>\d+) on CPU \((?P<b
                      r"(?:, (?P<hidden>\d+) not shown \(--focus, --ignore\))?; (?P<lost>\d+) lost"
                      r"(?: \((?P<reasons>[^)]*)\))?; (?P<truncated>\d+) stacks? truncated"
                      r"(?:; (?P<missed>\d+) of (?P<ticks>\d+) ticks missed)?")
-COST = re.compile(r"^# cost: (?P<stops>\d+) stops?(?:, (?P<perf>\d+) perf samples?)?"
-                  r"(?P<refused>, perf_event refused)?, (?P<mean>\S+) us mean, (?P<max>\S+) us max, "
+COST = re.compile(r"^# cost: (?P<stops>\d+) stops?, (?P<mean>\S+) us mean, (?P<max>\S+) us max, "
                   r"(?P<share>\S+)% of the target's running time; "
+                  r"(?:(?P<perf>\d+) perf samples?; )?(?P<refused>perf_event refused; )?"
                   r"(?P<disturbed>\d+) system calls? disturbed(?:, (?P<repaired>\d+) put back)?; "
                   r"oxprof (?P<own_cpu>\S+)% of a CPU, (?P<memory>\S+) MiB"
                   r"(?:; (?P<looks>\S+) looks a second \(--max-overhead (?P<most>\S+)%\))?$")

@@ -151,16 +151,16 @@ static void put_cost(struct text *t)
     const struct profile_cost *c = &t->tab.p->cost;
     put(t, "# cost: ");
     put_count(t, c->stops, "stop");
-    if (c->perf_samples) {
-        put(t, ", ");
-        put_count(t, c->perf_samples, "perf sample");
-    }
-    if (c->perf_refused)
-        put(t, ", perf_event refused");
     put(t, ", %s us mean, %s us max, %s%% of the target's running time; ",
         number_significant(1, c->stop_ns_sum, c->stops * 1000, 2).text,
         number_significant(1, c->stop_ns_max, 1000, 2).text,
         number_significant(100, c->stop_ns_sum, c->target_cpu_ns, 2).text);
+    if (c->perf_samples) {
+        put_count(t, c->perf_samples, "perf sample");
+        put(t, "; ");
+    }
+    if (c->perf_refused)
+        put(t, "perf_event refused; ");
     put_count(t, c->calls_disturbed, "system call");
     put(t, " disturbed");
     if (c->calls_repaired)

@@ -162,8 +162,12 @@ static void name_special(struct session *s, uint32_t frame)
         [SPECIAL_IN_KERNEL] = "[kernel]",
     };
     uint64_t which = s->profile->frames[frame].address;
-    name_plainly(s, frame, which == SPECIAL_WAITING_FOR_GIL ? KIND_PYTHON : KIND_UNKNOWN, 0,
-                 texts[which]);
+    enum frame_kind kind = KIND_UNKNOWN;
+    if (which == SPECIAL_WAITING_FOR_GIL)
+        kind = KIND_PYTHON;
+    else if (which == SPECIAL_WAITING_FOR_CPU || which == SPECIAL_IN_KERNEL)
+        kind = KIND_KERNEL;
+    name_plainly(s, frame, kind, 0, texts[which]);
 }
 
 /* "[read: /var/lib/x.db]": what the kernel does for the thread. */
