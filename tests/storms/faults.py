@@ -19,8 +19,8 @@ import tempfile
 import threading
 
 import storms
-from harness import (OXPROF, TARGETS, Report, Target, children, faults, main, target_path, with_capture,
-                     wait_until)
+from harness import (OXPROF, TARGETS, Report, Target, children, faults, main, target_path,
+                     wait_until, with_capture)
 
 INJECTOR = os.path.join(os.path.dirname(TARGETS), "storms", "libfault_inject.so")
 DEADLINE_S = 15
