@@ -102,6 +102,24 @@ class Perf(harness.Case):
         self.assertEqual(report.truncated, 0, report.text)
         self.assertRegex(folded, r"(?m)^_start;(\S+;)*readv;(\S+;)*do_syscall_64;\S*readv;")
 
+    def test_kernel_that_hides_its_addresses(self):
+        """A right to sample the kernel, none to know what is where: one frame, [kernel]."""
+        if int(read_proc(PARANOID)) < 2:
+            self.skipTest(f"{PARANOID} is below 2: /proc/kallsyms is shown")
+        program = os.path.join(self.folder(), "oxprof")
+        with open(program, "w", encoding="ascii") as script:
+            script.write(f"#!/bin/sh\nexec setpriv --inh-caps +perfmon --ambient-caps +perfmon --reuid "
+                         f"{NOBODY} {self.for_everybody(harness.OXPROF)} \"$@\"\n")
+        os.chmod(program, 0o755)
+        with self.reader(user=NOBODY) as target:
+            report = self.report(oxprof("-p", target.pid, "--native", "-r", 500, "-d", "1s", *PERF,
+                                        program=program))
+        kernel = [row for row in report.rows if row.kind == "kernel" and row.block == "on CPU"]
+        self.assertEqual([row.function for row in kernel], ["[kernel]"], report.text)
+        self.assertGreater(kernel[0].self * 10, 9 * report.cpu, report.text)
+        self.assertGreater(report.total_of("readv"), 0, "user frames are there")
+        self.assertEqual(report.truncated, 0, report.text)
+
     def test_cpu_time_is_that_of_the_system(self):
         """Hits on CPU against what the system counted for the thread."""
         with Target("shares_c") as target:
