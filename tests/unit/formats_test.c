@@ -354,6 +354,22 @@ Test(perf, times_go_on_through_many_events)
     profile_free(p);
 }
 
+/* As "[other]" is; what a name ends in is not what stands before the time. */
+Test(perf, times_of_a_thread_in_brackets)
+{
+    struct profile *p = profile_new(NULL);
+    struct profile_line line = made_line(p, "f", "", 0, 0);
+    uint32_t f = made_frame(p, 1, KIND_NATIVE, "app", &line, 1);
+    p->interval_ns = 10000000;
+    MADE_HIT(p, profile_thread(p, 5, 6, "[w]"), PROFILE_CPU, 2, 1, f);
+    expect(report_perf, p, &plain,
+           "[w]              5/6 [000]     0.010000:          1 cpu-clock: \n"
+           "\t1 f+0x0 (/srv/app)\n\n"
+           "[w]              5/6 [000]     0.020000:          1 cpu-clock: \n"
+           "\t1 f+0x0 (/srv/app)\n\n");
+    profile_free(p);
+}
+
 Test(perf, too_many_events_are_refused)
 {
     struct profile *p = made_profile(false);
