@@ -467,6 +467,8 @@ static int sample_with(struct run *r, int argc, char **argv, const struct sample
     r->opt.default_format = defaults->format;
     if (!r->opt.output_given)
         r->opt.output = defaults->output;
+    if (!options_fit_format(&r->opt, output_format(&r->opt)))
+        return EXIT_USAGE;
     prepare_terminal(&r->opt);
     return run(r);
 }
