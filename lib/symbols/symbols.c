@@ -52,6 +52,7 @@ struct symbols *symbols_new(const struct symbols_options *opt)
     s->debug_dir = mem_strdup(opt->debug_dir ? opt->debug_dir : "/usr/lib/debug");
     s->strings = intern_new(NAMES_MAX_BYTES);
     s->room.left = FUNCTIONS_MAX;
+    s->room.heartbeat = opt->heartbeat;
     s->debug_room.heartbeat = opt->heartbeat;
     s->debug_room.max_bytes = DEBUG_MAX_BYTES;
     s->debug_room.max_work = opt->entries_max ? opt->entries_max : DEBUG_MAX_WORK;
