@@ -7,21 +7,17 @@ enum { NS_PER_MS = 1000 * 1000 };
 
 void namer_watch_progress(struct namer_watch *w)
 {
-    w->waited_ns = w->silent_ns = 0;
+    w->waited_ns = w->downloads_ns = w->silent_ns = 0;
     w->looked_ns = clock_now_ns();
 }
 
-/* How long it may be silent. */
-static uint64_t patience_ns(const struct namer_options *opt, const struct namer_process *p)
+static bool is_downloading(const struct namer_options *opt, const struct namer_process *p)
 {
-    uint64_t ms = opt->patience_ms;
-    if (opt->symbols.debuginfod && ms < NAMER_DOWNLOAD_MS &&
-        atomic_load(&p->page->heartbeat.downloads))
-        ms = NAMER_DOWNLOAD_MS;
-    return ms * NS_PER_MS;
+    return opt->symbols.debuginfod && atomic_load(&p->page->heartbeat.downloads);
 }
 
-static void count_time(struct namer_watch *w, const struct namer_process *p)
+/* Adds to *waited_ns, too. */
+static void count_time(struct namer_watch *w, const struct namer_process *p, uint64_t *waited_ns)
 {
     uint64_t now = clock_now_ns(), past = now - w->looked_ns;
     uint64_t look_ns = (uint64_t)NAMER_LOOK_MS * NS_PER_MS;
@@ -32,8 +28,8 @@ static void count_time(struct namer_watch *w, const struct namer_process *p)
     }
     w->beats = beats;
     w->looked_ns = now;
-    w->waited_ns += past < look_ns ? past : look_ns;
     w->silent_ns += past < look_ns ? past : look_ns;
+    *waited_ns += past < look_ns ? past : look_ns;
 }
 
 /* It has been given hardly any CPU since it fell silent. */
@@ -46,9 +42,13 @@ static bool is_starved(const struct namer_watch *w, const struct namer_process *
 uint64_t namer_watch_look(struct namer_watch *w, const struct namer_options *opt,
                           const struct namer_process *p)
 {
-    uint64_t patience = patience_ns(opt, p), slow = NAMER_SLOW_TIMES * patience;
-    count_time(w, p);
-    if (w->waited_ns >= slow)
+    bool downloading = is_downloading(opt, p);
+    uint64_t ms = opt->patience_ms, *waited_ns = downloading ? &w->downloads_ns : &w->waited_ns;
+    if (downloading && ms < NAMER_DOWNLOAD_MS)
+        ms = NAMER_DOWNLOAD_MS;
+    uint64_t patience = ms * NS_PER_MS, slow = NAMER_SLOW_TIMES * patience;
+    count_time(w, p, waited_ns);
+    if (*waited_ns >= slow)
         return slow;
     return w->silent_ns >= patience && !is_starved(w, p, patience) ? patience : 0;
 }

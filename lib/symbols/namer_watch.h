@@ -6,9 +6,10 @@
 
 /* For how long a namer's process has given no answer, and no sign of life: see symbols/namer.h. */
 struct namer_watch {
-    uint64_t looked_ns, waited_ns; /* waited: since the last answer */
-    uint64_t beats, silent_ns;     /* its signs of life, and how long there was none */
-    uint64_t cpu_then_ns;          /* of the process, when it fell silent */
+    uint64_t looked_ns;
+    uint64_t waited_ns, downloads_ns; /* since the last answer: but for downloads, in downloads */
+    uint64_t beats, silent_ns;        /* its signs of life, and how long there was none */
+    uint64_t cpu_then_ns;             /* of the process, when it fell silent */
 };
 
 /* There was an answer, or it had nothing to do. */

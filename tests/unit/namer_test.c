@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "namer_fixture.h"
+#include "symbols/namer_watch.h"
 #include "symbols/namer_wire.h"
 
 Test(namer, answers_come_in_order_with_what_was_found)
@@ -224,6 +225,36 @@ Test(namer, demangles_and_advises)
     cr_expect_eq(next(&f).rc, -EBADMSG);
     free(huge);
     teardown(&f);
+}
+
+/* A look after the longest time that counts. */
+static uint64_t look_again(struct namer_watch *w, const struct namer_process *p)
+{
+    static const struct namer_options opt = {.symbols.debuginfod = true, .patience_ms = 100};
+    heartbeat_beat(&p->page->heartbeat);
+    w->looked_ns -= (uint64_t)NAMER_LOOK_MS * 1000 * 1000;
+    return namer_watch_look(w, &opt, p);
+}
+
+/* Nor has a download no end, whoever says that it is one. */
+Test(namer, what_a_download_took_is_not_held_against_it_afterwards)
+{
+    struct namer_watch w = {0};
+    struct namer_page page = {0};
+    struct namer_process p = {.page = &page};
+    namer_watch_progress(&w);
+    page.heartbeat.downloads = true;
+    for (int i = 0; i < 1000; i++)
+        cr_assert_eq(look_again(&w, &p), 0);
+    page.heartbeat.downloads = false;
+    for (int i = 0; i < NAMER_SLOW_TIMES * 100 / NAMER_LOOK_MS - 1; i++)
+        cr_assert_eq(look_again(&w, &p), 0, "after %d looks", i);
+    cr_assert_eq(look_again(&w, &p), (uint64_t)NAMER_SLOW_TIMES * 100 * 1000 * 1000);
+    namer_watch_progress(&w);
+    page.heartbeat.downloads = true;
+    for (int i = 0; i < NAMER_SLOW_TIMES * NAMER_DOWNLOAD_MS / NAMER_LOOK_MS - 1; i++)
+        cr_assert_eq(look_again(&w, &p), 0);
+    cr_assert_neq(look_again(&w, &p), 0);
 }
 
 static void count(void *n)
