@@ -43,7 +43,7 @@ static bool look_at(void *arg, const Elf64_Sym *symbol)
     for (size_t i = 0; i < s->n_names; i++)
         if (is_called(s->text + symbol->st_name, s->names[i]))
             add(s, i, symbol);
-    return true;
+    return s->n < LOCATED_MAX;
 }
 
 /* Read at once: of a table's hundred thousand names each is looked at. A 0 is behind it; NULL where

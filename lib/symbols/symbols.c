@@ -373,8 +373,9 @@ static void advise_debug_file(const struct symbols *s, const struct sources *src
     module_build_id_hex(src->m, hex, sizeof(hex));
     if (src->debug_rc == -EBADMSG)
         snprintf(buf, buf_bytes,
-                 "%s: its debug file below %s is of another build or damaged (build-id %s)", lacks,
-                 s->debug_dir, hex[0] ? hex : "none");
+                 "%s: its debug file (below %s, or beside it) is of another build or damaged "
+                 "(build-id %s)",
+                 lacks, s->debug_dir, hex[0] ? hex : "none");
     else if (!strcmp(name, "libc.so.6"))
         snprintf(buf, buf_bytes,
                  "%s: install libc6-dbg (Debian), glibc-debuginfo (others) (build-id %s%s)", lacks,
