@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/escape.h"
+#include "capture/perf.h"
 #include "cmd/cmd.h"
 #include "cmd/loop.h"
 #include "target/diagnose.h"
@@ -53,7 +54,7 @@ static void tell_stops(struct session *s, const struct options *opt)
     session_status(s, &st);
     for (size_t i = 0; st.lost[LOSS_TRACED] && !tracer[0] && session_thread(s, i, &th); i++)
         diagnose_tracer(th.tid, tracer, sizeof(tracer));
-    if (!opt->session.stops_allowed)
+    if (opt->session.capture == CAPTURE_NOSTOP)
         line("stop", "no", "--capture nostop: running threads are counted without a stack");
     else if (st.cost.stops)
         line("stop", "yes",
@@ -90,30 +91,14 @@ static void tell_sleepers(struct session *s, const struct profile *p)
         line("sleepers", "untried", "no thread waited in this second");
 }
 
-/* -1: can't be read. */
-static int paranoid(void)
-{
-    FILE *f = fopen("/proc/sys/kernel/perf_event_paranoid", "re");
-    char text[32] = "";
-    if (f && !fgets(text, sizeof(text), f))
-        text[0] = 0;
-    if (f)
-        fclose(f);
-    return *text ? (int)strtol(text, NULL, 10) : -1;
-}
-
 static void tell_perf_event(void)
 {
-    int level = paranoid();
-    if (level < 0)
-        line("perf_event", "no",
-             "the kernel has none, or hides it; running threads are stopped "
-             "for the time of one copy instead");
+    struct error err;
+    if (perf_probe(&err) < 0)
+        line("perf_event", "no", "%s", err.text);
     else
-        line("perf_event", "no",
-             "this build does not use it (kernel.perf_event_paranoid is %d); "
-             "running threads are stopped for the time of one copy instead",
-             level);
+        line("perf_event", "yes",
+             "the kernel samples the threads that run; only those that run Python are stopped");
 }
 
 static void tell_memory(const struct profile *p)
@@ -210,7 +195,9 @@ static int doctor(const struct options *opt)
         return EXIT_FAILED;
     }
     prepare_sampler();
-    struct session *s = session_new(&opt->session, &guardian);
+    struct session_options session = opt->session;
+    session.no_perf = true; /* whether stops work, too */
+    struct session *s = session_new(&session, &guardian);
     int code = add_targets(s, opt);
     if (code == EXIT_DONE)
         code = examine(s, opt, &loop);

@@ -12,7 +12,11 @@
 #include "report/table.h"
 #include "symbols/symbols.h"
 
-enum { DUMP_NS = 1000 * 1000 * 1000 };
+enum {
+    DUMP_NS = 1000 * 1000 * 1000,
+    LOOK_GAP_NS = 2 * 1000 * 1000, /* for those that go back to sleep after their stop */
+    LOOKS_MAX = 10,
+};
 
 static void print_name(const char *name)
 {
@@ -46,6 +50,12 @@ static void print_frame(const char *function, const char *place)
     putchar('\n');
 }
 
+void dump_wait(const char *wait)
+{
+    char *text OX_FREE = mem_printf("[%s]", wait);
+    print_frame(text, "");
+}
+
 void dump_stack(const struct profile *p, uint32_t tally, const struct report_options *opt)
 {
     for (uint32_t node = p->tallies[tally].node; node; node = p->nodes[node].parent) {
@@ -58,6 +68,24 @@ void dump_stack(const struct profile *p, uint32_t tally, const struct report_opt
     }
 }
 
+/* "# deadlock: A (tid 1) waits for the mutex at 0x7f00 held by B (tid 2)", and a line for B. */
+static void print_link(void *arg, const struct session_link *l)
+{
+    (void)arg;
+    fputs(l->first ? "#\n# deadlock: " : "#           ", stdout);
+    print_name(l->name);
+    if (l->lock)
+        printf(" (tid %d) waits for the %s at 0x%" PRIx64 " held by ", l->tid, l->lock, l->addr);
+    else
+        printf(" (tid %d) waits for the end of ", l->tid);
+    if (l->tid == l->holder_tid) {
+        puts("itself");
+        return;
+    }
+    print_name(l->holder);
+    printf(" (tid %d)\n", l->holder_tid);
+}
+
 /* How many there were. */
 static size_t print_threads(struct session *s, const struct profile *p,
                             const struct report_options *opt)
@@ -66,6 +94,7 @@ static size_t print_threads(struct session *s, const struct profile *p,
     size_t n = 0;
     printf("# oxprof %s: %s, %" PRIu64 " thread%s\n", OX_VERSION, intern_get(p->strings, p->title),
            p->threads_seen, p->threads_seen == 1 ? "" : "s");
+    session_deadlocks(s, print_link, NULL);
     for (; session_thread(s, n, &th); n++) {
         puts("#");
         if (!th.sampled) {
@@ -91,7 +120,9 @@ static void look_once(struct session *s, const struct loop *l)
         session_tick(s);
     }
     uint64_t now = clock_now_ns();
-    session_end_stops(s, end > now ? end - now : 0);
+    bool ended = session_end_stops(s, end > now ? end - now : 0);
+    for (int i = 0; ended && i < LOOKS_MAX && session_look_at_sleepers(s); i++)
+        loop_wait(l, clock_now_ns() + LOOK_GAP_NS);
     session_finish(s);
 }
 
@@ -120,6 +151,7 @@ static int dump(struct options *opt)
         return EXIT_FAILED;
     }
     prepare_sampler();
+    opt->session.no_perf = true;
     opt->session.interval_ns = OX_NS_PER_S / 1000;
     opt->session.keep_snapshots = opt->save != NULL;
     struct session *s = session_new(&opt->session, &guardian);
@@ -158,9 +190,13 @@ static int dump_with(struct options *opt, int argc, char **argv)
     bool targets = opt->n_pids || opt->n_tids;
     if (opt->replay && !targets && !opt->save)
         return dump_replay(opt);
-    if (targets && !opt->replay)
+    if (targets && !opt->replay && opt->session.capture == CAPTURE_PERF)
+        say("--capture perf: it shows only threads that run for a while; dump takes auto, stop or "
+            "nostop");
+    else if (targets && !opt->replay)
         return dump(opt);
-    say("want either -p PID or --replay FILE (see oxprof dump --help)");
+    else
+        say("want either -p PID or --replay FILE (see oxprof dump --help)");
     return EXIT_USAGE;
 }
 

@@ -134,6 +134,8 @@ static void show_thread(struct replay *r, const struct snapfile_item *item,
     puts("#");
     dump_thread(item->snap.tid, item->name ? item->name : "", item->snap.state == STATE_WAIT,
                 item->snap.syscall);
+    if (item->wait)
+        dump_wait(item->wait);
     show_stack(r, maps, item, opt);
     unwinder_free(u);
 }

@@ -21,9 +21,9 @@ static const char usage[] =
     "      --children        and what they fork      --mode wall|cpu  all threads, or running "
     "ones\n"
     "  -r, --rate HZ         default 100         -i, --interval TIME  0.1ms to 10s, instead of -r\n"
-    "      --calls RE        how long calls of these functions last\n"
+    "      --calls RE        how long calls last     --max-overhead PCT   of a CPU\n"
     "  -d, --duration TIME   as 5s, 500ms, 2m        --samples N      enough is enough\n"
-    "      --start-paused    until SIGUSR2           --capture auto|stop|nostop\n"
+    "      --start-paused    until SIGUSR2           --capture auto|stop|nostop|perf\n"
     "      --python --native only such frames; --mixed: both     --gil  only who holds Python's "
     "lock\n"
     "\n"
@@ -37,7 +37,8 @@ static const char usage[] =
     "      --focus RE        stacks that match       --ignore RE      stacks that don't\n"
     "      --lines           functions by line       --addresses      and by address\n"
     "      --no-inlines      callers count instead   --debuginfod     fetch debug files\n"
-    "      --ci              95% intervals of shares\n"
+    "      --ci              95% intervals of shares --waits          what for, by reason and "
+    "thing\n"
     "      --color auto|always|never             -q, --quiet  -v, --verbose\n"
     "  -h, --help            this text           -V, --version\n"
     "\n"
@@ -119,7 +120,8 @@ static const char report_usage[] =
     "      --focus RE        stacks that match       --ignore RE      stacks that don't\n"
     "      --lines           functions by line       --addresses      and by address\n"
     "      --no-inlines      callers count instead   --ci             95% intervals of shares\n"
-    "      --color auto|always|never\n";
+    "      --color auto|always|never                 --waits          what for, by reason and "
+    "thing\n";
 
 static const char diff_usage[] =
     "usage: oxprof diff [OPTIONS] BEFORE AFTER\n"
@@ -164,7 +166,7 @@ void version_print(void)
     static const struct {
         const char *name;
         bool there;
-    } features[] = {{"perf", false},
+    } features[] = {{"perf", true},
                     {"python", true},
                     {"serve", OX_SERVE},
                     {"top", OX_TOP},

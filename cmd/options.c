@@ -85,9 +85,7 @@ static bool complain(int code, char **argv)
 static void set_defaults(struct options *opt)
 {
     *opt = (struct options){
-        .session = {.interval_ns = OX_NS_PER_S / 100,
-                    .stops_allowed = true,
-                    .demangle = DEMANGLE_FULL},
+        .session = {.interval_ns = OX_NS_PER_S / 100, .demangle = DEMANGLE_FULL},
         .report = {.version = OX_VERSION},
         .default_format = "text",
     };

@@ -13,7 +13,7 @@ struct option_rule {
     bool (*read)(struct options *opt, const char *value);
 };
 
-enum { OPTION_RULES = 41 };
+enum { OPTION_RULES = 43 };
 extern const struct option_rule option_rules[OPTION_RULES];
 
 #endif

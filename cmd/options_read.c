@@ -98,10 +98,16 @@ static bool read_mode(struct options *opt, const char *value)
 
 static bool read_capture(struct options *opt, const char *value)
 {
-    opt->session.stops_allowed = strcmp(value, "nostop") != 0;
-    if (!strcmp(value, "auto") || !strcmp(value, "stop") || !strcmp(value, "nostop"))
-        return true;
-    return bad("--capture", value, "want auto, stop or nostop");
+    static const char *const ways[] = {[CAPTURE_AUTO] = "auto",
+                                       [CAPTURE_STOP] = "stop",
+                                       [CAPTURE_NOSTOP] = "nostop",
+                                       [CAPTURE_PERF] = "perf"};
+    for (unsigned i = 0; i < sizeof(ways) / sizeof(*ways); i++)
+        if (!strcmp(value, ways[i])) {
+            opt->session.capture = (enum session_capture)i;
+            return true;
+        }
+    return bad("--capture", value, "want auto, stop, nostop or perf");
 }
 
 static bool read_color(struct options *opt, const char *value)
@@ -146,6 +152,15 @@ static bool read_top(struct options *opt, const char *value)
     if (parse_u64(value, &n) < 0 || !n)
         return bad("--top", value, "want a number of functions, above 0");
     opt->report.top = n;
+    return true;
+}
+
+static bool read_max_overhead(struct options *opt, const char *value)
+{
+    double percent;
+    if (parse_decimal(value, &percent) < 0 || percent < 0.01 || percent > 100)
+        return bad("--max-overhead", value, "want a percentage of a CPU, from 0.01 to 100");
+    opt->session.max_overhead_ppm = (uint32_t)(percent * 1e4 + 0.5);
     return true;
 }
 
@@ -298,6 +313,12 @@ static bool set_ci(struct options *opt, const char *value)
     return opt->report.ci = true;
 }
 
+static bool set_waits(struct options *opt, const char *value)
+{
+    (void)value;
+    return opt->report.waits = true;
+}
+
 static bool set_quiet(struct options *opt, const char *value)
 {
     (void)value;
@@ -361,6 +382,7 @@ const struct option_rule option_rules[OPTION_RULES] = {
     {"python", 0, false, OPTIONS_SAMPLE | OPTIONS_DUMP, set_python},
     {"gil", 0, false, OPTIONS_SAMPLE, set_gil},
     {"capture", 0, true, OPTIONS_SAMPLE | OPTIONS_DUMP, read_capture},
+    {"max-overhead", 0, true, OPTIONS_SAMPLE, read_max_overhead},
     {"calls", 0, true, OPTIONS_SAMPLE, read_calls},
     {"quiet", 'q', false, 0, set_quiet},
     {"verbose", 'v', false, 0, set_verbose},
@@ -380,6 +402,7 @@ const struct option_rule option_rules[OPTION_RULES] = {
     {"debuginfod", 0, false, OPTIONS_SAMPLE | OPTIONS_DUMP, set_debuginfod},
     {"full-paths", 0, false, OPTIONS_PRINT | OPTIONS_DUMP | OPTIONS_DIFF, set_full_paths},
     {"ci", 0, false, OPTIONS_PRINT | OPTIONS_ROWS, set_ci},
+    {"waits", 0, false, OPTIONS_PRINT | OPTIONS_ROWS, set_waits},
     {"save", 0, true, OPTIONS_DUMP, read_save},
     {"replay", 0, true, OPTIONS_DUMP, read_replay},
     {"listen", 0, true, OPTIONS_SERVE, read_listen},

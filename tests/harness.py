@@ -22,6 +22,8 @@ OXPROF = os.path.abspath(os.environ.get("OXPROF", "build/oxprof"))
 TARGETS = os.path.abspath(os.environ.get("TARGETS", "build/tests/targets"))
 READY_S = 20
 END_S = 30
+CAPTURE = ("--capture", "stop")  # for runs that do not say: how hard stops are on a target is told
+#                                  by most tests; those of perf and of services take the default
 NOBODY = 65534
 SKIPPED = 77
 
@@ -220,11 +222,19 @@ class Target(Process):
 Result = collections.namedtuple("Result", "code out err")
 
 
+def with_capture(args):
+    """The arguments, with CAPTURE where they sample and do not say how."""
+    command = args[0] if args and not args[0].startswith("-") else ""
+    if not args or "--capture" in args or command not in ("", "record", "top", "serve"):
+        return args
+    return [*args[:len(command) > 0], *CAPTURE, *args[len(command) > 0:]]
+
+
 class Oxprof(Process):
     """The profiler, running."""
 
     def __init__(self, *args, program=OXPROF, **options):
-        super().__init__([program, *map(str, args)], **options)
+        super().__init__([program, *with_capture(list(map(str, args)))], **options)
 
     def wait_started(self):
         """Until the line that says what is sampled; the line."""
@@ -256,8 +266,10 @@ SAMPLES = re.compile(r"^# (?P<samples>\d+) samples?: (?P<cpu>\d+) on CPU \((?P<b
                      r"(?:; (?P<missed>\d+) of (?P<ticks>\d+) ticks missed)?")
 COST = re.compile(r"^# cost: (?P<stops>\d+) stops?, (?P<mean>\S+) us mean, (?P<max>\S+) us max, "
                   r"(?P<share>\S+)% of the target's running time; "
+                  r"(?:(?P<perf>\d+) perf samples?; )?(?P<refused>perf_event refused; )?"
                   r"(?P<disturbed>\d+) system calls? disturbed(?:, (?P<repaired>\d+) put back)?; "
-                  r"oxprof (?P<own_cpu>\S+)% of a CPU, (?P<memory>\S+) MiB$")
+                  r"oxprof (?P<own_cpu>\S+)% of a CPU, (?P<memory>\S+) MiB"
+                  r"(?:; (?P<looks>\S+) looks a second \(--max-overhead (?P<most>\S+)%\))?$")
 LIMITS = re.compile(r"; (\d+) ([^;]*) \(memory limit\)")
 THREAD = re.compile(r"^# thread (\d+) \((.*)\): (\d+) on CPU(?:, (\d+) waiting)?$")
 ROW = re.compile(r"^ *(\d+)  +(\d+\.\d\d)  +(\d+)  +(\d+\.\d\d)  (\w+) +(\S.*)$")
@@ -290,6 +302,8 @@ class Report:
         self.missed, self.ticks = whole(samples["missed"]), whole(samples["ticks"])
         self.stops, self.disturbed = int(cost["stops"]), int(cost["disturbed"])
         self.repaired = whole(cost["repaired"])
+        self.looks, self.own_cpu = cost["looks"], float(cost["own_cpu"])
+        self.perf, self.perf_refused = whole(cost["perf"]), bool(cost["refused"])
         self.thread_hits = {}
         self.rows = list(self.parse_rows(lines[3:]))
 

@@ -58,6 +58,11 @@ void asleep_copy_stack(struct watch *w, uint64_t sp, uint8_t *buf, struct snapsh
     ret->interrupted_cut = false;
     if (!find_interrupted(w, ret, &sp))
         return;
+    /* the mapping of a handler's stack may go on far beyond it */
+    if (first.bytes > SNAPSHOT_STACK_MAX_BYTES / 2) {
+        first.bytes = ret->stack_bytes = SNAPSHOT_STACK_MAX_BYTES / 2;
+        ret->stack_cut = true;
+    }
     size_t left = SNAPSHOT_STACK_MAX_BYTES - first.bytes;
     ret->interrupted = copy_from(w, sp, left < w->copy_bytes ? left : w->copy_bytes,
                                  buf + first.bytes, &ret->interrupted_cut);
@@ -95,9 +100,9 @@ int asleep_capture(struct watch *w, uint8_t *buf, struct snapshot *ret)
         .state = STATE_WAIT,
         .source = SOURCE_ASLEEP,
         .syscall = where.syscall,
-        .syscall_arg = where.arg,
         .regs.known = 1u << DWREG_RSP | 1u << DWREG_RIP,
     };
+    memcpy(ret->syscall_args, where.args, sizeof(ret->syscall_args));
     ret->regs.value[DWREG_RSP] = where.sp;
     ret->regs.value[DWREG_RIP] = where.pc;
     asleep_copy_stack(w, where.sp, buf, ret);

@@ -19,8 +19,8 @@ int asleep_capture(struct watch *w, uint8_t *buf, struct snapshot *ret);
 /*
  * Copies a stack of w's process: from sp less the red zone, w->copy_bytes at most, never beyond
  * the mapping that holds sp, which must be plain anonymous memory. Where it has the word at
- * w->signal_sp_at, the stack that this points to too, in the same way. Fills the stack fields of
- * ret; they stay empty where it can't be read. No allocation.
+ * w->signal_sp_at, the stack that this points to too, in the same way; half the room of both is
+ * its own. Fills the stack fields of ret; they stay empty where it can't be read. No allocation.
  */
 void asleep_copy_stack(struct watch *w, uint64_t sp, uint8_t *buf, struct snapshot *ret);
 

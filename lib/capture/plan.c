@@ -112,6 +112,11 @@ static void copy_refs(struct copier *c, const uint8_t *record)
     }
 }
 
+static bool is_full(const struct snapshot *s)
+{
+    return s->n_pieces == SNAPSHOT_PIECES_MAX;
+}
+
 /* follow: all records are there, what they refer to is copied. */
 static void copy_chain(struct copier *c, const struct copy_chain *chain, bool follow)
 {
@@ -125,7 +130,9 @@ static void copy_chain(struct copier *c, const struct copy_chain *chain, bool fo
     for (size_t i = 0; at; i++) {
         if (i == COPY_RECORDS_MAX)
             c->snap->pieces_cut = true;
-        if (i == COPY_RECORDS_MAX || !find_or_copy(c, record, chain->record_bytes, at, c->block))
+        /* a full snapshot takes no more: the thread need not wait for our look at the rest */
+        if (i == COPY_RECORDS_MAX || (c->snap->pieces_cut && is_full(c->snap)) ||
+            !find_or_copy(c, record, chain->record_bytes, at, c->block))
             return;
         if (follow)
             copy_refs(c, record);

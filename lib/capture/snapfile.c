@@ -43,6 +43,7 @@ void snapfile_release(struct snapfile *s)
         mappings_release(&s->processes[i].maps);
     for (size_t i = 0; i < s->n_items; i++) {
         free(s->items[i].name);
+        free(s->items[i].wait);
         free(s->items[i].stack);
         snapfile_free_shown(s->items[i].shown, s->items[i].n_shown);
     }
@@ -248,6 +249,8 @@ static void put_item(struct payload *p, const struct snapfile_item *item)
     put_u32(p, s->stack_cut);
     put_text(p, item->name);
     put_string(p, s->stack, s->stack_bytes);
+    if (item->wait)
+        put_text(p, item->wait);
 }
 
 static void put_shown(struct payload *p, const struct snapfile_item *item)
@@ -439,7 +442,7 @@ static bool take_snapshot(struct source *s, struct snapshot *snap)
     snap->pid = (pid_t)take_u32_below(s, INT32_MAX);
     snap->tid = (pid_t)take_u32_below(s, INT32_MAX);
     snap->state = take_u32_below(s, STATE_N);
-    snap->source = take_u32_below(s, SOURCE_STOPPED + 1);
+    snap->source = take_u32_below(s, SOURCE_N);
     snap->syscall = (int64_t)take_u64(s);
     snap->regs.known = take_u32_below(s, 1u << REGS_N);
     for (size_t i = 0; i < REGS_N; i++)
@@ -464,6 +467,8 @@ static const char *take_item(struct source *s, struct snapfile *file)
         item.snap.stack = item.stack;
         item.snap.stack_bytes = n;
     }
+    if (!s->bad && s->at != s->end)
+        item.wait = take_text(s);
     file->items[file->n_items++] = item;
     return s->bad ? "a damaged snapshot" : NULL;
 }

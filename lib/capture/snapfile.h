@@ -21,7 +21,8 @@
  *   kind 2, mappings  u32 pid, n; n times: u64 start, end, off, dev, ino; u32 prot, shared; u32
  *                     module (place among the module records, 0xffffffff: none); string path.
  *   kind 3, snapshot  u32 pid, tid, state, source; u64 syscall; u32 known registers; u64 x 17
- *                     registers; u64 stack_addr; u32 cut; string thread name; string stack
+ *                     registers; u64 stack_addr; u32 cut; string thread name; string stack; where
+ *                     it is known a string: what the thread waits for
  *   kind 4, end       nothing; nothing follows
  *   kind 5, shown     of the snapshot before it, where the session did not show the native stack as
  *                     it is: u32 n; n times, innermost first: u32 frame of the native stack, from
@@ -45,6 +46,7 @@ struct snapfile_process {
 struct snapfile_item {
     struct snapshot snap;         /* its stack: borrowed from stack, below */
     char *name;                   /* of the thread; owned; may be NULL */
+    char *wait;                   /* "read: /var/lib/x.db"; owned; NULL: not known */
     uint8_t *stack;               /* owned; may be NULL */
     struct snapfile_shown *shown; /* owned; NULL: the native stack */
     size_t n_shown;

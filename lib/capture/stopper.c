@@ -305,7 +305,8 @@ static void take(struct stopper *s, struct stop *stop, bool ours)
     snap->source = SOURCE_STOPPED;
     snap->syscall = blocked ? (int64_t)r.orig_rax : -1;
     take_registers(&r, &snap->regs);
-    snap->syscall_arg = r.rdi;
+    memcpy(snap->syscall_args, (uint64_t[]){r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9},
+           sizeof(snap->syscall_args));
     asleep_copy_stack(w, r.rsp, stop->buf, snap);
     plan_copy(w->plan, w->process, stop->buf + SNAPSHOT_STACK_MAX_BYTES, snap);
     stop->result = STOP_TAKEN;

@@ -5,6 +5,17 @@
 #include "capture/plan.h"
 #include "target/threads.h"
 
+struct perf_ring;
+struct perf_queue;
+
+/* The time of a thread that no hit stands for yet; less than 0 where hits came first. */
+struct open_time {
+    struct proc_run run; /* as of when it was brought up to date: */
+    uint64_t at_ns;
+    int64_t wall_ns; /* all; of that: */
+    int64_t cpu_ns, ready_ns;
+};
+
 enum { WATCH_COPY_FIRST_BYTES = 16 << 10 };
 
 /* What the sampler has learnt of a thread. */
@@ -40,7 +51,20 @@ struct watch {
     uint64_t run_released;  /* see stopper_release_run(); 0 not known */
     bool teach;             /* to be stopped even if it sleeps: its registers are wanted */
     bool fell_asleep;       /* when it was to be stopped: to be captured where it sleeps */
-    bool stopping;          /* interrupted, and its stop has not come yet */
+    pid_t waits_for;        /* asleep: for what this thread holds, or for its end; 0: none known */
+    uint64_t waits_at;      /* addr of that lock */
+    int waits_kind;         /* of the session: what kind of lock */
+    bool waits_limited;     /* it gives up after a time */
+    struct perf_ring *perf; /* owned; NULL: the kernel does not sample it */
+    struct perf_queue *perf_queue; /* owned, with perf: samples whose time has not come */
+    uint64_t perf_full;            /* the tick that last found no room left in it; 0 never */
+    size_t perf_dump_bytes;
+    uint64_t perf_retry; /* the tick from which on its ring may be tried again */
+    struct {             /* how well the kernel's samples show what it does */
+        uint32_t samples, cut, in_kernel;
+    } perf_quality;
+    struct open_time open;
+    bool stopping; /* interrupted, and its stop has not come yet */
 };
 
 void watch_free(struct watch *w);

@@ -21,6 +21,7 @@ static const char *const loss_names[LOSS_N] = {
     [LOSS_NO_STOP] = "did not stop",
     [LOSS_UNREADABLE] = "unreadable",
     [LOSS_NOT_STOPPED] = "not stopped",
+    [LOSS_PERF] = "lost by perf",
 };
 
 const char *frame_kind_name(enum frame_kind kind)

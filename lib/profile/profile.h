@@ -66,6 +66,8 @@ struct profile_frame {
     uint32_t module;     /* index of a profile_module; 0: none */
     uint32_t first_line; /* in profile->lines: the innermost inlined function first */
     uint32_t n_lines;    /* at least 1 */
+    uint32_t wait;       /* what a thread that is innermost here waits for; a string, 0: not known.
+                            "epoll_wait", or with the thing "read: /var/lib/x.db" */
 };
 
 struct profile_node {
@@ -105,6 +107,7 @@ enum loss {
     LOSS_NO_STOP,     /* "did not stop": in the kernel for too long */
     LOSS_UNREADABLE,  /* "unreadable": its state or memory could not be read */
     LOSS_NOT_STOPPED, /* "not stopped": it ran, stops were not allowed; under [not stopped] too */
+    LOSS_PERF, /* "lost by perf": it ran, and the kernel had no room for the sample, or took none */
     LOSS_N
 };
 const char *loss_name(enum loss loss);
@@ -117,6 +120,10 @@ struct profile_cost {
     uint64_t target_cpu_ns;   /* the target's own running time while sampled */
     uint64_t profiler_cpu_ns;
     uint64_t profiler_peak_bytes; /* resident */
+    uint64_t perf_samples;        /* taken by the kernel, without a stop */
+    uint64_t max_overhead_ppm;    /* that was allowed; 0: any. Else: */
+    uint64_t looks;               /* there were, each for one tick or several */
+    uint64_t perf_refused;        /* 1: it was to take the samples, and would not */
 };
 
 /* 0: PROFILE_*_MAX. */

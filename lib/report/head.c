@@ -35,6 +35,10 @@ static const struct figure {
     {"cost.target_cpu_ns", offsetof(struct profile, cost.target_cpu_ns), SUM},
     {"cost.profiler_cpu_ns", offsetof(struct profile, cost.profiler_cpu_ns), SUM},
     {"cost.profiler_peak_bytes", offsetof(struct profile, cost.profiler_peak_bytes), LARGEST},
+    {"cost.perf_samples", offsetof(struct profile, cost.perf_samples), SUM},
+    {"cost.max_overhead_ppm", offsetof(struct profile, cost.max_overhead_ppm), LARGEST},
+    {"cost.looks", offsetof(struct profile, cost.looks), SUM},
+    {"cost.perf_refused", offsetof(struct profile, cost.perf_refused), LARGEST},
 };
 enum { FIGURES = sizeof(figures) / sizeof(*figures) };
 

@@ -6,6 +6,7 @@
 #include "report/interval.h"
 #include "report/json_out.h"
 #include "report/table.h"
+#include "report/waits.h"
 
 static void put_string(struct json *j, const struct profile *p, const char *key, uint32_t string)
 {
@@ -99,6 +100,53 @@ static void put_tables(const struct functions *f, uint32_t thread)
     }
 }
 
+static void put_wait(const struct functions *f, const struct report_row *row, uint64_t samples,
+                     uint32_t thread)
+{
+    struct json *j = f->json;
+    const struct profile *p = f->tab->p;
+    const char *text = row->function ? intern_get(p->strings, row->function) : "unknown";
+    const char *thing = strstr(text, ": ");
+    OX_FREE char *reason = mem_strndup(text, thing ? (size_t)(thing - text) : strlen(text));
+    json_open(j, '{');
+    json_text_at(j, "reason", reason);
+    json_key(j, "thing");
+    if (thing)
+        json_text(j, thing + 2);
+    else
+        json_word(j, "null");
+    json_number_at(j, "hits", row->self);
+    json_number_at(j, "threads", row->id);
+    put_number(j, "tid", thread == UINT32_MAX ? 0 : (uint64_t)p->threads[thread].tid);
+    if (f->opt->ci)
+        put_interval(j, "hits_ci", row->self, samples);
+    json_close(j, '}');
+    fputc('\n', j->out);
+}
+
+static void put_wait_table(const struct functions *f, uint32_t thread)
+{
+    struct report_table table;
+    waits_table(f->tab->p, f->opt, thread, &table);
+    report_table_limit(&table, f->opt);
+    for (size_t i = 0; i < table.n; i++)
+        put_wait(f, &table.rows[i], table.samples, thread);
+    report_table_release(&table);
+}
+
+static void put_all(const struct functions *f, const char *key,
+                    void (*put)(const struct functions *f, uint32_t thread))
+{
+    json_key(f->json, key);
+    json_open(f->json, '[');
+    fputc('\n', f->json->out);
+    if (!f->opt->threads)
+        put(f, UINT32_MAX);
+    for (size_t i = 0; f->opt->threads && i < f->tab->n_threads; i++)
+        put(f, f->tab->threads[i].thread);
+    json_close(f->json, ']');
+}
+
 int report_json(const struct profile *p, const struct report_options *opt, FILE *out)
 {
     struct json j = {.out = out};
@@ -107,14 +155,9 @@ int report_json(const struct profile *p, const struct report_options *opt, FILE 
     tabulation_init(&tab, p, opt);
     json_open(&j, '{');
     put_head(&j, p, opt);
-    json_key(&j, "functions");
-    json_open(&j, '[');
-    fputc('\n', out);
-    if (!opt->threads)
-        put_tables(&f, UINT32_MAX);
-    for (size_t i = 0; opt->threads && i < tab.n_threads; i++)
-        put_tables(&f, tab.threads[i].thread);
-    json_close(&j, ']');
+    put_all(&f, "functions", put_tables);
+    if (opt->waits)
+        put_all(&f, "waits", put_wait_table);
     json_close(&j, '}');
     fputc('\n', out);
     tabulation_release(&tab);

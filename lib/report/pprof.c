@@ -42,7 +42,7 @@ struct pprof {
     size_t n_functions, functions_cap;
     struct lookup by_function;
     uint32_t *thread_names; /* owned; by thread */
-    uint32_t thread_key, tid_key, pid_key, state_key, states[PROFILE_STATES];
+    uint32_t thread_key, tid_key, pid_key, state_key, wait_key, states[PROFILE_STATES];
 };
 
 /* Readers want UTF-8, and show names on terminals. */
@@ -162,6 +162,7 @@ static void name_labels(struct pprof *f)
     f->state_key = put_text(f, "state");
     f->states[PROFILE_CPU] = put_text(f, PPROF_STATE_CPU);
     f->states[PROFILE_WAIT] = put_text(f, PPROF_STATE_WAIT);
+    f->wait_key = put_text(f, PPROF_WAIT);
     f->thread_names = mem_alloc(p->n_threads * sizeof(*f->thread_names));
     for (size_t i = 0; i < p->n_threads; i++)
         f->thread_names[i] = put_string(f, p->threads[i].name);
@@ -174,6 +175,9 @@ static void put_labels(struct pprof *f, const struct profile_tally *t)
     put_label(f, f->tid_key, 0, (uint64_t)thread->tid);
     put_label(f, f->pid_key, 0, (uint64_t)thread->pid);
     put_label(f, f->state_key, f->states[t->state], 0);
+    uint32_t wait = f->p->frames[f->p->nodes[t->node].frame].wait;
+    if (wait && t->state == PROFILE_WAIT)
+        put_label(f, f->wait_key, put_string(f, wait), 0);
 }
 
 static void put_samples(struct pprof *f)

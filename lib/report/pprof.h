@@ -68,5 +68,7 @@ enum {
 /* Values of the label "state". */
 #define PPROF_STATE_CPU "cpu"
 #define PPROF_STATE_WAIT "wait"
+/* The label that says what a waiting sample waits for: "epoll_wait", "read: /var/lib/x.db". */
+#define PPROF_WAIT "wait"
 
 #endif

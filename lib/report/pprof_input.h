@@ -134,6 +134,9 @@ void input_head(struct input *in);
 /* pprof_places.c: the mappings become modules, then locations frames. */
 void input_name_mappings(struct input *in);
 uint32_t input_frame(struct input *in, struct in_location *l);
+/* The same place where a thread waits for something, a string of the profile: a frame of its own.
+ */
+uint32_t input_waiting_frame(struct input *in, uint32_t frame, uint32_t wait);
 
 void input_release(struct input *in);
 

@@ -105,7 +105,7 @@ static uint32_t put_frame(struct input *in, uint64_t address, enum frame_kind ki
             profile_name(in->p, frame, kind, module, in->named, n);
             return frame;
         }
-        if (f->kind == kind && f->module == module && same_names(in, f, n))
+        if (!f->wait && f->kind == kind && f->module == module && same_names(in, f, n))
             return frame;
     }
 }
@@ -122,4 +122,28 @@ uint32_t input_frame(struct input *in, struct in_location *l)
     l->frame = put_frame(in, address, kind_of(in, m), m ? m->module : 0, n);
     l->known = true;
     return l->frame;
+}
+
+uint32_t input_waiting_frame(struct input *in, uint32_t frame, uint32_t wait)
+{
+    struct profile *p = in->p;
+    const struct profile_frame place = p->frames[frame];
+    if (frame == PROFILE_NO_FRAME || !place.first_line)
+        return frame;
+    in->named = mem_grow(in->named, &in->named_cap, place.n_lines, sizeof(*in->named));
+    memcpy(in->named, &p->lines[place.first_line], place.n_lines * sizeof(*in->named));
+    for (uint64_t space = map_hash(in->r->seed, place.space, wait);; space++) {
+        frame = profile_frame(p, space, place.address);
+        const struct profile_frame *f = &p->frames[frame];
+        if (frame == PROFILE_NO_FRAME)
+            return frame;
+        if (!f->first_line) { /* new; or its lines did not fit */
+            profile_name(p, frame, place.kind, place.module, in->named, place.n_lines);
+            p->frames[frame].wait = wait;
+            return frame;
+        }
+        if (f->wait == wait && f->kind == place.kind && f->module == place.module &&
+            same_names(in, f, place.n_lines))
+            return frame;
+    }
 }

@@ -10,7 +10,8 @@
 #include "report/pprof_input.h"
 
 struct labels {
-    uint64_t thread, tid, pid; /* the first: a string of the file */
+    uint64_t thread, waits_for; /* strings of the file */
+    uint64_t tid, pid;
     bool wait;
 };
 
@@ -53,6 +54,8 @@ static int take_label(struct input *in, struct sample *s, struct wire_in message
         s->labels.pid = value <= INT32_MAX ? value : 0;
     else if (role == ROLE_STATE && in->own) /* others mean other things by it */
         s->labels.wait = string < in->n_strings && in->strings[string].role == ROLE_WAIT;
+    else if (role == ROLE_WAIT && in->own)
+        s->labels.waits_for = string;
     return rc;
 }
 
@@ -145,6 +148,9 @@ static int count_sample(struct input *in, struct wire_in message)
             return input_malformed(in, "a stack has a place that is not there");
         in->stack[s.n_locations - 1 - i] = input_frame(in, l);
     }
+    uint32_t wait = s.labels.wait ? input_string(in, s.labels.waits_for) : 0;
+    if (wait && s.n_locations)
+        in->stack[s.n_locations - 1] = input_waiting_frame(in, in->stack[s.n_locations - 1], wait);
     uint64_t hits = hits_of(in, (uint64_t)s.value);
     if (!hits)
         return 0;

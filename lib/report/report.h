@@ -23,7 +23,8 @@ struct report_options {
     bool no_inlines;               /* inlined functions count as the one that they are part of */
     const regex_t *focus, *ignore; /* borrowed; NULL: none. See report_view_init(). */
     bool full_paths;
-    bool ci; /* the 95 % interval of each share */
+    bool ci;    /* the 95 % interval of each share */
+    bool waits; /* text, tsv, json: what the waiting samples waited for, see waits.h */
     bool color;
     size_t width;        /* columns to cut lines to; 0: never cut */
     size_t height;       /* lines a screenful has; 0: everything. Only with width. */

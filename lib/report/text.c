@@ -10,6 +10,7 @@
 #include "report/interval.h"
 #include "report/number.h"
 #include "report/table.h"
+#include "report/waits.h"
 
 /* Lines of a block besides its rows: blank, title, columns, what was left out. */
 enum { BLOCK_LINES = 4, VIEW_LINES_MIN = 12, NAME_COLUMNS_MIN = 10 };
@@ -159,6 +160,12 @@ static void put_cost(struct text *t)
         number_significant(1, c->stop_ns_sum, c->stops * 1000, 2).text,
         number_significant(1, c->stop_ns_max, 1000, 2).text,
         number_significant(100, c->stop_ns_sum, c->target_cpu_ns, 2).text);
+    if (c->perf_samples) {
+        put_count(t, c->perf_samples, "perf sample");
+        put(t, "; ");
+    }
+    if (c->perf_refused)
+        put(t, "perf_event refused; ");
     put_count(t, c->calls_disturbed, "system call");
     put(t, " disturbed");
     if (c->calls_repaired)
@@ -166,6 +173,10 @@ static void put_cost(struct text *t)
     put(t, "; oxprof %s%% of a CPU, %s MiB",
         number_significant(100, c->profiler_cpu_ns, t->tab.p->duration_ns, 2).text,
         number_significant(1, c->profiler_peak_bytes, 1 << 20, 2).text);
+    if (c->max_overhead_ppm)
+        put(t, "; %s looks a second (--max-overhead %s%%)",
+            number_significant(OX_NS_PER_S, c->looks, t->tab.p->duration_ns, 3).text,
+            number_significant(1, c->max_overhead_ppm, 10000, 3).text);
     end_line(t);
 }
 
@@ -245,6 +256,20 @@ static void put_interval(struct text *t, uint64_t hits, uint64_t samples)
     put(t, "  %13s", text);
 }
 
+/* The last field of a line: as much of it as the line has room for. */
+static void put_label(struct text *t, const char *label)
+{
+    size_t width = t->opt->width, columns = columns_of(label), left = NAME_COLUMNS_MIN;
+    if (width > t->column + left)
+        left = width - t->column;
+    if (!width || columns <= left)
+        fputs(label, t->out);
+    else
+        put_cut(t->out, label, left);
+    t->column += columns <= left ? columns : left;
+    end_line(t);
+}
+
 static void put_row(struct text *t, const struct report_row *row, uint64_t samples,
                     const struct widths *w)
 {
@@ -255,15 +280,7 @@ static void put_row(struct text *t, const struct report_row *row, uint64_t sampl
         number_fixed(100, row->total, samples, 2).text);
     put_interval(t, row->total, samples);
     put(t, "  %-*s  ", w->kind, frame_kind_name(row->kind));
-    size_t width = t->opt->width, columns = columns_of(label), left = NAME_COLUMNS_MIN;
-    if (width > t->column + left)
-        left = width - t->column;
-    if (!width || columns <= left)
-        fputs(label, t->out);
-    else
-        put_cut(t->out, label, left);
-    t->column += columns <= left ? columns : left;
-    end_line(t);
+    put_label(t, label);
 }
 
 static void put_columns(struct text *t, const struct widths *w)
@@ -277,12 +294,12 @@ static void put_columns(struct text *t, const struct widths *w)
     end_line(t);
 }
 
-static void put_omitted(struct text *t, const struct omitted *o)
+static void put_omitted(struct text *t, const struct omitted *o, const char *noun)
 {
     const struct report_options *opt = t->opt;
     const char *before = " not shown: ";
     put(t, "# ");
-    put_count(t, o->functions, "more function");
+    put_count(t, o->functions, noun);
     put(t, ", ");
     put_count(t, o->self, "sample");
     put(t, " SELF,");
@@ -304,6 +321,7 @@ struct block {
     struct report_table table;
     struct omitted omitted;
     bool present;
+    bool waits; /* its rows are those of waits_table() */
 };
 
 static void cut_to_screen(struct block *b, size_t rows)
@@ -329,22 +347,65 @@ static void share_screen(struct block blocks[PROFILE_STATES], size_t lines)
     cut_to_screen(wait, cpu->table.n < rows ? rows - cpu->table.n : 1);
 }
 
+static void put_functions(struct text *t, const struct report_table *table)
+{
+    struct widths w = widths_of(table);
+    put_columns(t, &w);
+    for (size_t i = 0; i < table->n; i++)
+        put_row(t, &table->rows[i], table->samples, &w);
+}
+
+static void put_wait(struct text *t, const struct report_row *row, uint64_t samples, int width)
+{
+    OX_FREE char *reason = NULL, *thing = NULL;
+    waits_parts(t->tab.p, row, NULL, &reason, &thing);
+    put(t, "%7" PRIu64 "  %6s", row->self, number_fixed(100, row->self, samples, 2).text);
+    put_interval(t, row->self, samples);
+    put(t, "  %7" PRIu32 "  %-*s  ", row->id, width, reason);
+    put_label(t, *thing ? thing : "-");
+}
+
+static int reason_width(const struct text *t, const struct report_table *table)
+{
+    int width = 6;
+    for (size_t i = 0; i < table->n; i++) {
+        OX_FREE char *reason = NULL, *thing = NULL;
+        waits_parts(t->tab.p, &table->rows[i], NULL, &reason, &thing);
+        int n = (int)columns_of(reason);
+        width = n > width ? n : width;
+    }
+    return width;
+}
+
+static void put_waits(struct text *t, const struct report_table *table)
+{
+    const char *bold = t->opt->color ? "\033[1m" : "", *plain = t->opt->color ? "\033[0m" : "";
+    int width = reason_width(t, table);
+    fputs(bold, t->out);
+    put(t, "#  HITS   HITS%%%s  THREADS  %-*s  THING", t->opt->ci ? "         HITS95" : "", width,
+        "REASON");
+    fputs(plain, t->out);
+    end_line(t);
+    for (size_t i = 0; i < table->n; i++)
+        put_wait(t, &table->rows[i], table->samples, width);
+}
+
 static void put_block(struct text *t, const char *title, const struct block *b)
 {
-    struct widths w = widths_of(&b->table);
     put(t, "#");
     end_line(t);
     put(t, "# %s", title);
     end_line(t);
-    put_columns(t, &w);
-    for (size_t i = 0; i < b->table.n; i++)
-        put_row(t, &b->table.rows[i], b->table.samples, &w);
+    if (b->waits)
+        put_waits(t, &b->table);
+    else
+        put_functions(t, &b->table);
     if (!b->table.samples) {
         put(t, "# none");
         end_line(t);
     }
     if (b->omitted.functions)
-        put_omitted(t, &b->omitted);
+        put_omitted(t, &b->omitted, b->waits ? "more wait" : "more function");
 }
 
 /* Both blocks, of all threads or of one, in so many lines of the screen. */
@@ -354,13 +415,17 @@ static void put_view(struct text *t, uint32_t thread, size_t lines)
     for (unsigned i = 0; i < PROFILE_STATES; i++) {
         struct block *b = &blocks[i];
         b->present = has_block(t, (enum profile_state)i);
-        tabulation_table(&t->tab, (enum profile_state)i, thread, &b->table);
+        b->waits = t->opt->waits && i == PROFILE_WAIT;
+        if (b->waits)
+            waits_table(t->tab.p, t->opt, thread, &b->table);
+        else
+            tabulation_table(&t->tab, (enum profile_state)i, thread, &b->table);
         b->omitted = report_table_limit(&b->table, t->opt);
     }
     share_screen(blocks, lines);
     for (unsigned i = 0; i < PROFILE_STATES; i++) {
         if (blocks[i].present)
-            put_block(t, titles[i], &blocks[i]);
+            put_block(t, blocks[i].waits ? "waiting, by what for" : titles[i], &blocks[i]);
         report_table_release(&blocks[i].table);
     }
 }

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "report/table.h"
+#include "report/waits.h"
 
 static void write_row(const struct profile *p, const char *state, const struct report_row *row,
                       const char *tid, FILE *out)
@@ -33,17 +34,36 @@ static void write_tables(struct tabulation *t, const struct report_options *opt,
     }
 }
 
+static void write_waits(struct tabulation *t, const struct report_options *opt, uint32_t thread,
+                        const char *tid, FILE *out)
+{
+    struct report_table table;
+    waits_table(t->p, opt, thread, &table);
+    report_table_limit(&table, opt);
+    for (size_t i = 0; i < table.n; i++) {
+        OX_FREE char *reason = NULL, *thing = NULL;
+        waits_parts(t->p, &table.rows[i], "\\", &reason, &thing);
+        fprintf(out, "%" PRIu64 "\t%" PRIu32 "\t%s\t%s\t%s\n", table.rows[i].self, table.rows[i].id,
+                reason, thing, tid);
+    }
+    report_table_release(&table);
+}
+
 int report_tsv(const struct profile *p, const struct report_options *opt, FILE *out)
 {
     struct tabulation t;
+    void (*write)(struct tabulation *, const struct report_options *, uint32_t, const char *,
+                  FILE *) = opt->waits ? write_waits : write_tables;
     tabulation_init(&t, p, opt);
-    fputs("state\tself\ttotal\tkind\tfunction\tmodule\tfile\tline\ttid\n", out);
+    fputs(opt->waits ? "hits\tthreads\treason\tthing\ttid\n"
+                     : "state\tself\ttotal\tkind\tfunction\tmodule\tfile\tline\ttid\n",
+          out);
     if (!opt->threads)
-        write_tables(&t, opt, UINT32_MAX, "", out);
+        write(&t, opt, UINT32_MAX, "", out);
     for (size_t i = 0; opt->threads && i < t.n_threads; i++) {
         uint32_t thread = t.threads[i].thread;
         OX_FREE char *tid = mem_printf("%d", p->threads[thread].tid);
-        write_tables(&t, opt, thread, tid, out);
+        write(&t, opt, thread, tid, out);
     }
     int rc = report_finish(out);
     tabulation_release(&t);

@@ -160,10 +160,26 @@ static void name_special(struct session *s, uint32_t frame)
         [SPECIAL_NO_PYTHON] = "[no Python frame]",
         [SPECIAL_WAITING_FOR_GIL] = "[waiting for the GIL]",
         [SPECIAL_NOT_COUNTED] = "[not counted]",
+        [SPECIAL_WAITING_FOR_CPU] = "[waiting for a CPU]",
+        [SPECIAL_IN_KERNEL] = "[kernel]",
     };
     uint64_t which = s->profile->frames[frame].address;
-    name_plainly(s, frame, which == SPECIAL_WAITING_FOR_GIL ? KIND_PYTHON : KIND_UNKNOWN, 0,
-                 texts[which]);
+    enum frame_kind kind = KIND_UNKNOWN;
+    if (which == SPECIAL_WAITING_FOR_GIL)
+        kind = KIND_PYTHON;
+    else if (which == SPECIAL_WAITING_FOR_CPU || which == SPECIAL_IN_KERNEL)
+        kind = KIND_KERNEL;
+    name_plainly(s, frame, kind, 0, texts[which]);
+}
+
+/* "[read: /var/lib/x.db]": what the kernel does for the thread. */
+static void name_wait(struct session *s, uint32_t frame)
+{
+    struct profile_frame *f = &s->profile->frames[frame];
+    bool python = OX_WAIT_KIND(OX_SPACE_NUMBER(f->space)) == WAIT_PYTHON;
+    f->wait = waits_text(s, frame);
+    OX_FREE char *text = mem_printf("[%s]", intern_get(s->profile->strings, f->wait));
+    name_plainly(s, frame, python ? KIND_PYTHON : KIND_KERNEL, 0, text);
 }
 
 static void ask_for_frame(struct session *s, uint32_t frame)
@@ -172,6 +188,9 @@ static void ask_for_frame(struct session *s, uint32_t frame)
     switch (OX_SPACE_KIND(f->space)) {
     case SPACE_SPECIAL:
         name_special(s, frame);
+        break;
+    case SPACE_WAIT:
+        name_wait(s, frame);
         break;
     case SPACE_MODULE:
         namer_ask(s->namer, s->modules.items[OX_SPACE_NUMBER(f->space)], f->address, frame);
@@ -253,6 +272,14 @@ static void ask_jit_again(struct session *s)
     s->jit_asked = true;
 }
 
+/* Threads that others wait for may have got other names. */
+static void name_waits_again(struct session *s)
+{
+    for (size_t i = PROFILE_NO_FRAME + 1; i < s->frames_asked; i++)
+        if (OX_SPACE_KIND(s->profile->frames[i].space) == SPACE_WAIT)
+            name_wait(s, (uint32_t)i);
+}
+
 static void ask_new(struct session *s, size_t end)
 {
     size_t first = s->frames_asked ? s->frames_asked : PROFILE_NO_FRAME + 1;
@@ -268,6 +295,7 @@ void naming_resolve(struct session *s)
     struct namer_answer answer;
     size_t n = s->profile->n_frames; /* what is collected meanwhile may bring more */
     ask_jit_again(s);
+    name_waits_again(s);
     ask_new(s, n);
     while (namer_next(s->namer, &answer, meanwhile, s))
         use_answer(s, &answer);

@@ -120,7 +120,10 @@ static bool walk_all(struct session *s, struct interpreter *py, const struct pyt
 
 static uint32_t special(struct session *s, uint64_t which)
 {
-    return profile_frame(s->profile, OX_SPACE(SPACE_SPECIAL, 0), which);
+    uint32_t frame = profile_frame(s->profile, OX_SPACE(SPACE_SPECIAL, 0), which);
+    if (which == SPECIAL_WAITING_FOR_GIL && frame != PROFILE_NO_FRAME)
+        s->profile->frames[frame].wait = intern_put(s->profile->strings, "waiting for the GIL");
+    return frame;
 }
 
 static uint32_t python_frame(struct session *s, const struct python_frame *f)
@@ -128,19 +131,19 @@ static uint32_t python_frame(struct session *s, const struct python_frame *f)
     return profile_frame(s->profile, OX_SPACE(SPACE_PYTHON, f->function), f->line);
 }
 
-/* The GIL's condition variable and its lock are what take_gil() waits for. */
-static bool waits_for_gil(const struct interpreter *py, const struct snapshot *snap,
-                          const struct copy_plan *plan)
+/* The GIL's condition variable and its lock are what take_gil() waits for. Its addr, or 0. */
+static uint64_t awaited_gil(const struct interpreter *py, const struct snapshot *snap,
+                            const struct copy_plan *plan)
 {
+    uint64_t addr = snap->syscall_args[0];
     if (snap->state != STATE_WAIT || snap->syscall != __NR_futex)
-        return false;
+        return 0;
     for (size_t i = 0; i < plan->n_chains; i++) {
         const struct python_thread *th = listed(py, state_of(py, &plan->chains[i]));
-        if (th && th->gil && snap->syscall_arg >= th->gil &&
-            snap->syscall_arg - th->gil < py->runtime.layout.gil_bytes)
-            return true;
+        if (th && th->gil && addr >= th->gil && addr - th->gil < py->runtime.layout.gil_bytes)
+            return th->gil;
     }
-    return false;
+    return 0;
 }
 
 static bool holds_gil(const struct interpreter *py, const struct python_memory *then,
@@ -156,6 +159,30 @@ static bool holds_gil(const struct interpreter *py, const struct python_memory *
     return false;
 }
 
+/* The frame that says so, and of a sleeper who has it. */
+static uint32_t gil_frame(struct session *s, struct target *t, struct watch *w,
+                          const struct snapshot *snap, uint64_t gil)
+{
+    const struct interpreter *py = t->python;
+    struct live_memory live = live_memory_of(t, py->module);
+    struct python_memory now = live_memory_reader(&live);
+    struct wait_thing thing = {.text = "held by"};
+    uint64_t holder = 0;
+    bool held = snap->source == SOURCE_ASLEEP &&
+                python_gil_holder(&now, &py->runtime, gil, &holder) == 0 && holder &&
+                waits_sleeps(w);
+    const struct python_thread *th = held ? listed(py, holder) : NULL;
+    thing.thread = th ? wait_for_thread(s, t, w, th->native_id) : OX_NO_THREAD;
+    if (thing.thread == OX_NO_THREAD || w->waits_for == w->thread->tid) {
+        w->waits_for = 0;
+        return special(s, SPECIAL_WAITING_FOR_GIL);
+    }
+    w->waits_at = gil;
+    w->waits_kind = WAIT_FOR_GIL;
+    w->waits_limited = false;
+    return waits_frame(s, "waiting for the GIL", &thing, true);
+}
+
 static struct snapfile_shown shown_python(const struct session *s, const struct python_frame *f)
 {
     const struct python_names *names = &s->python_names;
@@ -167,15 +194,17 @@ static struct snapfile_shown shown_python(const struct session *s, const struct 
 }
 
 /* With the snapshot that was kept last: its pieces, which this was read from, are not. */
-static void keep_shown(struct session *s, const struct merged_stack *merged, bool waits, size_t n)
+static void keep_shown(struct session *s, const struct merged_stack *merged, uint32_t gil, size_t n)
 {
     const struct python_work *k = s->python_work;
     struct kept_snapshot *kept = &s->kept[s->n_kept - 1];
     struct snapfile_shown *shown = mem_alloc((n + 1) * sizeof(*shown));
     size_t i = 0, n_shown = 0;
+    const char *wait = intern_get(s->profile->strings, s->profile->frames[gil].wait);
+    bool waits = gil != PROFILE_NO_FRAME;
     if (waits)
         shown[n_shown++] = (struct snapfile_shown){.native = SNAPFILE_NOT_NATIVE,
-                                                   .function = mem_strdup("[waiting for the GIL]")};
+                                                   .function = mem_printf("[%s]", wait)};
     while (waits && i < merged->n && !merged->frames[i].python)
         i++;
     for (; i < merged->n && n_shown < n && n_shown < SNAPFILE_SHOWN_MAX; i++) {
@@ -190,12 +219,13 @@ static void keep_shown(struct session *s, const struct merged_stack *merged, boo
     kept->n_shown = n_shown;
 }
 
-static size_t show(struct session *s, const struct merged_stack *merged, bool waits)
+/* `gil`: the frame that it waits in, PROFILE_NO_FRAME if it does not. */
+static size_t show(struct session *s, const struct merged_stack *merged, uint32_t gil)
 {
     struct python_work *k = s->python_work;
     size_t n = 0, i = 0;
-    if (waits) {
-        k->ids[n++] = special(s, SPECIAL_WAITING_FOR_GIL);
+    if (gil != PROFILE_NO_FRAME) {
+        k->ids[n++] = gil;
         while (i < merged->n && !merged->frames[i].python)
             i++;
     }
@@ -209,7 +239,7 @@ static size_t show(struct session *s, const struct merged_stack *merged, bool wa
     if (!n)
         k->ids[n++] = special(s, SPECIAL_NO_PYTHON);
     if (s->opt.keep_snapshots)
-        keep_shown(s, merged, waits, n);
+        keep_shown(s, merged, gil, n);
     memcpy(s->frames, k->ids, n * sizeof(*s->frames));
     return n;
 }
@@ -258,10 +288,11 @@ static size_t without(struct session *s, size_t n)
     return s->opt.view == VIEW_PYTHON ? only(s, SPECIAL_NO_PYTHON) : n;
 }
 
-static size_t merge(struct session *s, const struct interpreter *py, const struct watch *w,
+static size_t merge(struct session *s, struct target *t, struct watch *w,
                     const struct snapshot *snap, const struct stack *native)
 {
     struct python_work *k = s->python_work;
+    const struct interpreter *py = t->python;
     for (size_t i = 0; i < native->n; i++)
         k->native[i] = (struct native_frame){.sp = native->frames[i].sp,
                                              .role = role_of(py, &native->frames[i])};
@@ -269,7 +300,8 @@ static size_t merge(struct session *s, const struct interpreter *py, const struc
     python_merge(k->native, native->n, native->end == STACK_COMPLETE, k->frames, k->n, !k->torn,
                  &merged);
     s->profile->python_mismatches += merged.mismatch;
-    return show(s, &merged, waits_for_gil(py, snap, w->plan));
+    uint64_t gil = awaited_gil(py, snap, w->plan);
+    return show(s, &merged, gil ? gil_frame(s, t, w, snap, gil) : PROFILE_NO_FRAME);
 }
 
 size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
@@ -293,5 +325,5 @@ size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
     watch_codes(py, fresh, py->codes.now_ns);
     w->plan_stale = w->plan_stale || !same;
     s->profile->python_torn += !same || late || s->python_work->torn;
-    return !same || late ? without(s, n) : merge(s, py, w, snap, native);
+    return !same || late ? without(s, n) : merge(s, t, w, snap, native);
 }

@@ -108,7 +108,7 @@ static void plan_thread(const struct interpreter *py, const struct python_thread
     plan->file_ino = py->module->ino;
 }
 
-static pid_t ns_tid_of(struct watch *w)
+pid_t pythreads_ns_tid(struct watch *w)
 {
     struct proc_status status;
     if (!w->ns_tid && thread_status(w->threads, w->process, w->thread, &status) == 0)
@@ -119,7 +119,7 @@ static pid_t ns_tid_of(struct watch *w)
 static bool plan_listed(const struct interpreter *py, bool with_gil, struct watch *w)
 {
     struct copy_plan plan = {0};
-    pid_t tid = ns_tid_of(w);
+    pid_t tid = pythreads_ns_tid(w);
     for (size_t i = 0; i < py->n_threads; i++)
         if (py->threads[i].native_id == (uint64_t)tid)
             plan_thread(py, &py->threads[i], with_gil, &plan);

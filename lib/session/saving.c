@@ -21,6 +21,7 @@ int session_save_snapshots(struct session *s, FILE *out, struct error *err)
     for (size_t i = 0; i < s->n_kept; i++)
         items[file.n_items++] = (struct snapfile_item){.snap = s->kept[i].snapshot,
                                                        .name = s->kept[i].name,
+                                                       .wait = s->kept[i].wait,
                                                        .shown = s->kept[i].shown,
                                                        .n_shown = s->kept[i].n_shown};
     return snapfile_write(out, &file, err);

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "capture/perf.h"
 #include "session/state.h"
 
 enum {
@@ -49,6 +50,7 @@ struct session *session_new(const struct session_options *opt, struct guardian *
     if (s->buf == MAP_FAILED)
         die("out of memory");
     s->random = clock_random_seed();
+    s->stands = s->group = 1;
     s->paused = opt->start_paused;
     s->own_pid = getpid();
     s->own_cpu_start_ns = clock_own_cpu_ns();
@@ -57,11 +59,14 @@ struct session *session_new(const struct session_options *opt, struct guardian *
     return s;
 }
 
-static void free_target(struct target *t)
+static void free_target(struct session *s, struct target *t)
 {
     interpreter_forget(t);
-    for (size_t i = 0; t->live && i < t->threads.n; i++)
+    for (size_t i = 0; t->live && i < t->threads.n; i++) {
+        if (t->threads.items[i]->watch)
+            perfticks_close(s, NULL, t->threads.items[i]->watch);
         watch_free(t->threads.items[i]->watch);
+    }
     if (t->live) {
         threads_release(&t->threads);
         process_close(&t->process);
@@ -77,9 +82,10 @@ void session_free(struct session *s)
     if (!s)
         return;
     for (size_t i = 0; i < s->n_targets; i++)
-        free_target(s->targets[i]);
+        free_target(s, s->targets[i]);
     for (size_t i = 0; i < s->n_kept; i++) {
         free((void *)(uintptr_t)s->kept[i].snapshot.stack);
+        free(s->kept[i].wait);
         snapfile_free_shown(s->kept[i].shown, s->kept[i].n_shown);
     }
     for (size_t i = 0; i < s->n_warnings; i++)
@@ -91,6 +97,7 @@ void session_free(struct session *s)
     free(s->python_work);
     interpreter_files_free(s->python_files);
     python_names_release(&s->python_names);
+    waits_release(&s->waits);
     free(s->to_stop);
     munmap(s->buf, SNAPSHOT_BUF_BYTES);
     stopper_release(&s->stopper);
@@ -151,6 +158,11 @@ static size_t live_targets(const struct session *s)
 int session_add(struct session *s, pid_t pid, pid_t tid, struct error *err)
 {
     struct target *t = session_target(s, pid);
+    bool ask = !s->n_targets && s->opt.capture != CAPTURE_STOP && !s->opt.no_perf;
+    int probed = ask ? perf_probe(err) : 0;
+    if (probed < 0 && s->opt.capture == CAPTURE_PERF)
+        return probed;
+    s->perf_refused |= probed < 0;
     if (!t) {
         if (s->n_targets == TARGETS_MAX)
             return error_set(err, -E2BIG, "more than %d processes", TARGETS_MAX);
@@ -167,6 +179,7 @@ int session_add(struct session *s, pid_t pid, pid_t tid, struct error *err)
         t->unwinder = unwinder_new();
         t->index = (uint32_t)s->n_targets;
         t->live = true;
+        t->from_start = !s->started;
         s->targets = mem_grow(s->targets, &s->targets_cap, s->n_targets + 1, sizeof(*s->targets));
         s->targets[s->n_targets++] = t;
     }
@@ -191,10 +204,11 @@ bool session_child_status(const struct session *s, int *ret_status)
 
 /* Tick n belongs to the n-th interval and falls at a random point of it, so that samples do not
  * beat in time with timers of the target. */
-static void plan_tick(struct session *s, uint64_t n)
+static void plan_tick(struct session *s)
 {
-    s->due_ns = s->epoch_ns + (n - 1) * s->opt.interval_ns +
-                clock_random_next(&s->random) % s->opt.interval_ns;
+    s->group = s->stands;
+    s->due_ns = s->epoch_ns + s->tick * s->opt.interval_ns +
+                clock_random_next(&s->random) % (s->group * s->opt.interval_ns);
 }
 
 static void arm(struct session *s)
@@ -203,7 +217,8 @@ static void arm(struct session *s)
     s->epoch_ns = now - s->tick * s->opt.interval_ns;
     s->resumed_ns = now;
     s->ticked_ns = 0;
-    plan_tick(s, s->tick + 1);
+    s->budget.since_ns = 0;
+    plan_tick(s);
 }
 
 void session_start(struct session *s)
@@ -270,13 +285,14 @@ void session_tick(struct session *s)
         return;
     /* Late by whole intervals: those ticks are missed, and this one stands for the present
      * interval. */
-    uint64_t present = (now - s->epoch_ns) / s->opt.interval_ns + 1, next = s->tick + 1;
+    uint64_t present = (now - s->epoch_ns) / s->opt.interval_ns + 1, next = s->tick + s->group;
     uint64_t tick = present > next ? present : next;
     s->profile->ticks_missed += tick - next;
     status_tick(s, now);
     ticks_run(s, tick, tick - next);
     s->profile->ticks = s->tick - s->before.tick;
-    plan_tick(s, s->tick + 1);
+    budget_tick(s, now);
+    plan_tick(s);
 }
 
 bool session_targets_live(const struct session *s)
@@ -329,6 +345,8 @@ static void forget_pause(struct session *s)
             struct watch *w = s->targets[i]->threads.items[k]->watch;
             if (w && !w->stopping && !w->exited)
                 w->next_look = s->tick + 1;
+            if (w)
+                perfticks_resume(s, w);
         }
 }
 
@@ -358,6 +376,7 @@ int session_set_interval(struct session *s, uint64_t interval_ns, struct error *
     if (runs)
         s->sampled_ns = status_sampled_ns(s);
     s->opt.interval_ns = s->profile->interval_ns = interval_ns;
+    s->stands = 1;
     forget_pause(s); /* looks were planned in ticks of another length */
     if (runs)
         arm(s);
@@ -383,6 +402,7 @@ void session_finish(struct session *s)
     if (s->finished)
         return;
     s->sampled_ns = status_sampled_ns(s);
+    s->ended_ns = clock_now_ns();
     s->finished = true;
     session_end_stops(s, DRAIN_NS);
     stopper_calm(&s->stopper);
@@ -392,6 +412,8 @@ void session_finish(struct session *s)
         s->profile->lost[LOSS_NO_STOP] += s->tick - w->tick;
         w->tick = s->tick;
     }
+    if (s->started)
+        budget_end(s);
     ticks_settle(s);
     s->own_cpu_end_ns = clock_own_cpu_ns();
 }
@@ -433,7 +455,7 @@ struct profile *session_profile(struct session *s)
     count_cut(s);
     s->profile->tables_cut = namer_tables_cut(s->namer);
     s->profile->lines_cut = namer_lines_cut(s->namer);
-    s->profile->names_folded = namer_names_folded(s->namer);
+    s->profile->names_folded = namer_names_folded(s->namer) + s->waits.folded;
     return s->profile;
 }
 

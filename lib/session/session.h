@@ -29,6 +29,16 @@ enum session_view {
     VIEW_PYTHON, /* Python's frames only */
 };
 
+/* How running threads are sampled. Those that sleep are never stopped for a sample. */
+enum session_capture {
+    CAPTURE_AUTO,   /* by the kernel (capture/perf.h) where it lets us, and it shows all; stopped
+                       where not: processes that run Python, unless VIEW_NATIVE; stacks that are
+                       too deep; much time in the kernel where we may sample user code only */
+    CAPTURE_STOP,   /* stopped */
+    CAPTURE_NOSTOP, /* by the kernel where it lets us, else not at all */
+    CAPTURE_PERF,   /* by the kernel, or an error; those that run Python are stopped all the same */
+};
+
 struct session_options {
     uint64_t interval_ns;
     uint64_t duration_ns; /* of sampling, pauses excluded; 0: no end */
@@ -36,11 +46,13 @@ struct session_options {
     bool cpu_only;        /* count running threads only */
     bool children;        /* and the processes that they fork */
     bool start_paused;
-    bool stops_allowed;
+    enum session_capture capture;
+    bool no_perf; /* not by the kernel, whatever capture says: for one look, or a trial of stops */
     bool keep_snapshots; /* for session_snapshots() */
     enum session_view view;
-    bool gil;       /* count only threads that hold it */
-    bool keep_time; /* for formats that show the order in time */
+    bool gil;                  /* count only threads that hold it */
+    bool keep_time;            /* for formats that show the order in time */
+    uint32_t max_overhead_ppm; /* of a CPU, for us and the stops; 0: any. The looks become fewer */
     enum demangle demangle;
     bool debuginfod; /* servers may be asked for debug information */
 };
@@ -161,6 +173,22 @@ struct session_thread {
     uint32_t tally;  /* of the profile */
 };
 bool session_thread(struct session *s, size_t i, struct session_thread *ret);
+
+/* For `oxprof dump`, when all stops have ended: what was found in a call at its stop is looked at
+ * again where it sleeps. Only of sleepers can be said what they wait for. How many are awake. */
+size_t session_look_at_sleepers(struct session *s);
+
+/* One link of a ring of threads that wait for each other for ever. */
+struct session_link {
+    bool first; /* of a ring: the ones until the next first follow it, the last leads back to it */
+    pid_t tid, holder_tid;
+    const char *name, *holder; /* the target's choice */
+    const char *lock;          /* "mutex", "rwlock", "GIL"; NULL: it waits for the holder's end */
+    uint64_t addr;             /* of the lock */
+};
+/* Looks at the threads of all rings once more; tells only what holds at one moment. */
+void session_deadlocks(struct session *s, void (*take)(void *arg, const struct session_link *link),
+                       void *arg);
 
 /* Writes the snapshots that were kept, with the bytes of the modules that unwinding them needs. */
 int session_save_snapshots(struct session *s, FILE *out, struct error *err);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include <asm/unistd.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "base/mem.h"
+#include "capture/asleep.h"
 #include "session/state.h"
 
 enum { MAP_TRIES = 64 };
@@ -62,13 +64,62 @@ uint32_t stacks_native_frame(struct session *s, struct target *t, const struct f
     return profile_frame(s->profile, OX_SPACE(SPACE_JIT, t->index), addr);
 }
 
+/*
+ * After a stop, ours or a debugger's, some calls go on as restart_syscall(2), with their own
+ * arguments (those that set restart_block.fn in Linux 6.18). Which one it is says the code:
+ * mov $NUMBER,%eax; syscall.
+ */
+static int64_t restarted_call(struct session *s, struct target *t, uint64_t pc)
+{
+    enum { MOV_EAX = 0xb8, CODE_BYTES = 7 };
+    uint8_t code[CODE_BYTES];
+    uint64_t vaddr, start = pc - CODE_BYTES;
+    uint32_t nr;
+    const struct mapping *map = mappings_find(&t->process.maps, start);
+    if (!map && process_map(&t->process, &s->modules, start) == 0)
+        map = mappings_find(&t->process.maps, start);
+    if (!map || !map->module || !mapping_vaddr(map, start, &vaddr) ||
+        module_read_vaddr(map->module, code, sizeof(code), vaddr) < 0 || code[0] != MOV_EAX ||
+        code[5] != 0x0f || code[6] != 0x05)
+        return __NR_restart_syscall;
+    memcpy(&nr, code + 1, sizeof(nr));
+    bool known =
+        nr == __NR_poll || nr == __NR_nanosleep || nr == __NR_clock_nanosleep || nr == __NR_futex;
+    return known ? nr : __NR_restart_syscall;
+}
+
+int stacks_capture_asleep(struct session *s, struct target *t, struct watch *w,
+                          struct snapshot *ret)
+{
+    int rc = asleep_capture(w, s->buf, ret);
+    if (rc == 0 && ret->syscall == __NR_restart_syscall)
+        ret->syscall = restarted_call(s, t, ret->regs.value[DWREG_RIP]);
+    return rc;
+}
+
 /* The innermost frame of a waiting thread, keyed with the call that it waits in. */
 static uint32_t with_call(struct session *s, uint32_t frame, int64_t nr)
 {
     const struct profile_frame *f = &s->profile->frames[frame];
     if (nr < 0 || nr > 0xffff || OX_SPACE_KIND(f->space) != SPACE_MODULE)
         return frame;
-    return profile_frame(s->profile, f->space | OX_SPACE_CALL(nr), f->address);
+    frame = profile_frame(s->profile, f->space | OX_SPACE_CALL(nr), f->address);
+    if (syscall_name(nr))
+        s->profile->frames[frame].wait = intern_put(s->profile->strings, syscall_name(nr));
+    return frame;
+}
+
+/* Below the innermost frame, where that is the one that makes the call. */
+static size_t with_wait(struct session *s, size_t n, uint32_t wait)
+{
+    const struct profile_frame *leaf = &s->profile->frames[s->frames[0]];
+    unsigned kind = OX_SPACE_KIND(leaf->space);
+    if (wait == PROFILE_NO_FRAME || n == STACK_FRAMES_MAX ||
+        (kind != SPACE_MODULE && kind != SPACE_JIT))
+        return n;
+    memmove(s->frames + 1, s->frames, n * sizeof(*s->frames));
+    s->frames[0] = wait;
+    return n + 1;
 }
 
 static void keep(struct session *s, const struct watch *w, const struct snapshot *snap)
@@ -107,8 +158,13 @@ uint32_t stacks_tally(struct session *s, struct target *t, struct watch *w,
         return stacks_special(s, w, SPECIAL_UNWIND_FAILED, state);
     if (snap->state == STATE_WAIT)
         s->frames[0] = with_call(s, s->frames[0], snap->syscall);
+    uint32_t wait = snap->state == STATE_WAIT ? waits_find(s, t, w, snap, ret_stack) : 0;
     if (s->opt.view != VIEW_NATIVE)
         n = pystacks_merge(s, t, w, snap, ret_stack, n);
+    n = with_wait(s, n, wait);
+    if (s->opt.keep_snapshots && wait != PROFILE_NO_FRAME && s->frames[0] == wait)
+        s->kept[s->n_kept - 1].wait =
+            mem_strdup(intern_get(s->profile->strings, s->profile->frames[wait].wait));
     reverse(s->frames, n);
     return profile_stack(s->profile, s->frames, n, w->profile_thread, state);
 }

@@ -7,6 +7,7 @@
 #include "python/frames.h"
 #include "python/merge.h"
 #include "session/session.h"
+#include "session/waits.h"
 #include "symbols/namer.h"
 #include "target/threads.h"
 #include "unwind/unwind.h"
@@ -45,6 +46,8 @@ struct target {
     struct unwinder *unwinder; /* owned */
     struct perfmap *perfmap;   /* owned; read when names are wanted */
     bool live;
+    bool from_start;   /* it was there when the run began; */
+    bool listed;       /* its threads have been looked for: those found first had been there, too */
     bool has_jit;      /* samples fell on anonymous executable memory */
     bool filtered;     /* only the threads in wanted */
     struct map wanted; /* tid -> 1 */
@@ -57,13 +60,21 @@ struct target {
 };
 
 /* The keys under which code is known to the profile (struct profile_frame's space). */
-enum { SPACE_UNMAPPED, SPACE_SPECIAL, SPACE_MODULE, SPACE_JIT, SPACE_PYTHON };
+enum { SPACE_UNMAPPED, SPACE_SPECIAL, SPACE_MODULE, SPACE_JIT, SPACE_PYTHON, SPACE_WAIT };
+/* Of SPACE_WAIT: the address is a text of the waits, or (WAIT_PLAIN) of the profile; the thread
+ * that it ends with is part of the number. */
+enum { WAIT_KERNEL, WAIT_PYTHON, WAIT_PLAIN };
+#define OX_WAIT_NUMBER(kind, thread) ((uint32_t)(kind) | ((uint32_t)(thread) + 1) << 2)
+#define OX_WAIT_KIND(number) ((number)&3)
+#define OX_WAIT_THREAD(number) (((number) >> 2) - 1)
 enum {
     SPECIAL_UNWIND_FAILED,
     SPECIAL_NOT_STOPPED,
     SPECIAL_NO_PYTHON,
     SPECIAL_WAITING_FOR_GIL,
     SPECIAL_NOT_COUNTED, /* without the GIL, where only its holder counts */
+    SPECIAL_WAITING_FOR_CPU,
+    SPECIAL_IN_KERNEL, /* running there, where the kernel samples user code only */
 };
 #define OX_SPACE(kind, number) ((uint64_t)(kind) << 60 | (uint64_t)(number))
 #define OX_SPACE_KIND(space) ((unsigned)((space) >> 60))
@@ -75,15 +86,17 @@ enum {
 struct kept_snapshot {
     struct snapshot snapshot; /* stack owned */
     char name[64];
+    char *wait;                   /* owned; NULL: not known */
     struct snapfile_shown *shown; /* owned; innermost first; NULL: the native stack as it is */
     size_t n_shown;
 };
 
-enum { THREAD_LABEL_BYTES = 130 };
+enum { WAIT_FOR_GIL = 64 }; /* watch.waits_kind: beside those of enum lock_kind */
+enum { THREAD_LABEL_BYTES = 130, WAIT_TEXT_BYTES = 4096 + 64 };
 enum {
     WARNINGS_MAX = 16,
     FOLLOWERS_MAX = 2,
-    STACK_FRAMES_MAX = UNWIND_FRAMES_MAX + PYTHON_STACK_MAX + 1
+    STACK_FRAMES_MAX = UNWIND_FRAMES_MAX + PYTHON_STACK_MAX + 2
 };
 
 struct session {
@@ -102,14 +115,21 @@ struct session {
     uint64_t epoch_ns; /* where tick 1's interval begins; moved by pauses */
     uint64_t tick;     /* the last one that was made */
     uint64_t due_ns;   /* when the next one is due */
+    uint64_t stands;   /* how many ticks the look under way, or the next one, stands for */
+    uint64_t group;    /* and the next one, as planned */
+    uint64_t looks;
+    struct {
+        uint64_t since_ns, spent_ns; /* where the window of the budget began */
+    } budget;
     uint64_t start_tick, sampled_ns, resumed_ns;
+    uint64_t ended_ns;  /* where `finished`: when it was */
     uint64_t ticked_ns; /* the last tick's time; 0: none since a pause or reset */
     struct {
         uint64_t n;
         double mean_ns, squares; /* of the distances from tick to tick (Welford) */
     } pace;
     struct { /* what was counted before the last reset */
-        uint64_t tick, sampled_ns, lost[LOSS_N];
+        uint64_t tick, looks, sampled_ns, lost[LOSS_N];
         struct profile_cost cost;
     } before;
     uint64_t gone_mappings_cut, gone_cfi_cut; /* of targets that have ended */
@@ -127,6 +147,9 @@ struct session {
     size_t n_fell_asleep; /* of those: watch.fell_asleep */
 
     uint64_t n_watches; /* threads watched at present */
+    size_t n_rings;     /* of those: watch.perf */
+    uint64_t perf_samples;
+    bool perf_refused, perf_refused_some; /* by the system: to us; for a thread */
     uint64_t samples;
     pid_t own_pid;
     uint64_t own_cpu_start_ns, own_cpu_end_ns; /* of the sampling */
@@ -146,6 +169,7 @@ struct session {
     struct python_files *python_files; /* owned; what was found of CPython in modules */
     struct kept_snapshot *kept;
     size_t n_kept, kept_cap;
+    struct waits waits;
     char label[THREAD_LABEL_BYTES]; /* of the thread last asked for */
     char *warnings[WARNINGS_MAX];   /* owned */
     size_t n_warnings;
@@ -154,6 +178,9 @@ struct session {
 /* stacks.c: the tally for what a snapshot shows. */
 uint32_t stacks_tally(struct session *s, struct target *t, struct watch *w,
                       const struct snapshot *snap, struct stack *ret_stack);
+/* asleep_capture(), and which call it is that restart_syscall(2) goes on with. */
+int stacks_capture_asleep(struct session *s, struct target *t, struct watch *w,
+                          struct snapshot *ret);
 /* The tally for a sample without a stack: SPECIAL_* in place of one. */
 uint32_t stacks_special(struct session *s, struct watch *w, uint64_t special,
                         enum profile_state state);
@@ -165,7 +192,7 @@ uint32_t stacks_native_frame(struct session *s, struct target *t, const struct f
 void stacks_hit(struct session *s, uint32_t tally, uint64_t hits, uint64_t last_tick);
 
 /* interpreter.c: finds CPython in a target; looks again where there is none yet, ever more rarely.
- * Not with a stop under way, which it would make longer. */
+ * With a stop under way, which it makes longer, only when no tick has been without one for long. */
 void interpreter_look(struct session *s, struct target *t, uint64_t now);
 /* Forgets it, after an exec or at the target's end. */
 void interpreter_forget(struct target *t);
@@ -174,6 +201,8 @@ void interpreter_files_free(struct python_files *f);
 /* pythreads.c: prepares the copying of a thread's Python frames, if it has any. Lists the
  * interpreter's threads if need be. */
 void pythreads_plan(struct session *s, struct target *t, struct watch *w);
+/* Its TID as it sees itself. */
+pid_t pythreads_ns_tid(struct watch *w);
 /* Reads what the threading module calls the threads. */
 void pythreads_name(struct session *s, struct target *t);
 
@@ -182,6 +211,45 @@ void pythreads_name(struct session *s, struct target *t);
 struct python_work *pystacks_new(void);
 size_t pystacks_merge(struct session *s, struct target *t, struct watch *w,
                       const struct snapshot *snap, struct stack *native, size_t n);
+
+/* What stands behind the reason of a wait. */
+struct wait_thing {
+    char text[WAIT_TEXT_BYTES];
+    uint32_t thread; /* of the profile: its name and number follow; OX_NO_THREAD: nothing does */
+};
+#define OX_NO_THREAD UINT32_MAX
+
+/* waits.c: what a sleeper waits for, as the frame that stands below its innermost;
+ * PROFILE_NO_FRAME where that is not known, or the call's name says it all. Notes in w->waits_for
+ * which thread it waits for. */
+uint32_t waits_find(struct session *s, struct target *t, struct watch *w,
+                    const struct snapshot *snap, const struct stack *stack);
+/* Has it not run since its run counter was last read? */
+bool waits_sleeps(const struct watch *w);
+/* The frame "[REASON: THING]". */
+uint32_t waits_frame(struct session *s, const char *reason, const struct wait_thing *thing,
+                     bool python);
+/* The wait of such a frame, with the name that the thread in it has by now. */
+uint32_t waits_text(struct session *s, uint32_t frame);
+
+/* wait_things.c: what a descriptor is of; of one that is polled alone; of connect(2). False where
+ * that is not known. */
+bool wait_file(struct session *s, struct target *t, const struct watch *w, uint64_t fd,
+               struct wait_thing *ret);
+bool wait_poll(struct session *s, struct target *t, const struct watch *w,
+               const struct snapshot *snap, struct wait_thing *ret);
+bool wait_address(struct session *s, struct target *t, const struct snapshot *snap,
+                  struct wait_thing *ret);
+/* Memory that is sure to be there at once: anonymous, or of a module. The bytes got. */
+size_t wait_read(struct session *s, struct target *t, void *dst, size_t bytes, uint64_t addr);
+
+/* wait_locks.c: the lock behind futex(2), and who holds it. */
+bool wait_lock(struct session *s, struct target *t, struct watch *w, const struct snapshot *snap,
+               const struct stack *stack, struct wait_thing *ret);
+/* Notes that w waits for the thread that calls itself ns_tid: its number in the profile;
+ * OX_NO_THREAD: it is none of this process, or not seen yet. */
+uint32_t wait_for_thread(struct session *s, struct target *t, struct watch *w, uint64_t ns_tid);
+void wait_functions_release(struct waits *waits);
 
 /* naming.c */
 void naming_resolve(struct session *s);
@@ -203,6 +271,17 @@ void ticks_settle(struct session *s);
 /* Those that were to be stopped in this tick, but had fallen asleep. */
 void ticks_capture_sleepers(struct session *s);
 void ticks_renew_names(struct session *s);
+/* The stack of a thread that sleeps, as asleep_capture(); s->stack says how its walk ended. */
+int ticks_capture_asleep(struct session *s, struct target *t, struct watch *w, uint32_t *ret_tally,
+                         struct snapshot *ret_snap);
+void ticks_plan_next_look(struct session *s, struct watch *w);
+/* Whether this sleeper's stack shows that a stop would teach the unwinder what it lacks. */
+bool ticks_may_be_taught(const struct session *s, const struct target *t,
+                         const struct snapshot *snap);
+/* To be stopped at the end of this tick. */
+void ticks_ask_stop(struct session *s, struct watch *w);
+/* Of hits of w->tally: counts what is wrong with them. */
+void ticks_note_quality(struct session *s, const struct watch *w, uint64_t hits);
 /* "python3: worker 1": the system's name, and Python's. */
 void ticks_label(const struct thread *th, char label[THREAD_LABEL_BYTES]);
 /* `owed`: the last tick that its threads were there for. */
@@ -212,9 +291,37 @@ void ticks_end_target(struct session *s, struct target *t, uint64_t owed);
 void status_tick(struct session *s, uint64_t now);
 void status_cost(const struct session *s, struct profile_cost *ret);
 uint64_t status_sampled_ns(const struct session *s);
+/*
+ * perfticks.c: threads that the kernel samples while they run.
+ */
+/* Whether it is to be sampled so. */
+bool perfticks_wanted(const struct session *s, const struct target *t);
+/* True if it is: it has its ring, or has just got it. Else it is to be looked at like any other.
+ * `run`: as just read; w->run as of the last look. */
+bool perfticks_have(struct session *s, struct target *t, struct watch *w,
+                    const struct proc_run *run);
+/* One look. 0, or as ticks_capture_asleep() where the thread has ended. */
+int perfticks_look(struct session *s, struct target *t, struct watch *w, const struct proc_run *run,
+                   bool ran);
+/* It was found running: true where the kernel samples it from now on, which needs no stop. */
+bool perfticks_take(struct session *s, struct target *t, struct watch *w);
+/* Brings its account up to this tick; what can't be told is lost. */
+void perfticks_settle(struct session *s, struct target *t, struct watch *w);
+/* So many ticks are to be told for when it is closed. */
+void perfticks_owe(const struct session *s, struct watch *w, uint64_t ticks);
+/* No more samples of it; t NULL: those that wait in its ring are lost too. */
+void perfticks_close(struct session *s, struct target *t, struct watch *w);
+/* After a pause: what came meanwhile does not count. */
+void perfticks_resume(struct session *s, struct watch *w);
 
 /* session.c: a living one, or NULL. */
 struct target *session_target(struct session *s, pid_t pid);
+
+/* budget.c: after a look; settles how many ticks the ones to come stand for. */
+void budget_tick(struct session *s, uint64_t now);
+/* At the end of the sampling: the ticks that the next look would have stood for are to be settled.
+ */
+void budget_end(struct session *s);
 
 /* children.c */
 void children_find(struct session *s, struct target *t);

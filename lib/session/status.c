@@ -84,6 +84,10 @@ static struct profile_cost cost_ever(const struct session *s)
     namer_cost(s->namer, &namer_cpu_ns, &namer_peak_bytes);
     return (struct profile_cost){
         .stops = s->stopper.count,
+        .perf_samples = s->perf_samples,
+        .looks = s->opt.max_overhead_ppm ? s->looks - s->before.looks : 0,
+        .max_overhead_ppm = s->opt.max_overhead_ppm,
+        .perf_refused = s->opt.capture == CAPTURE_AUTO && (s->perf_refused || s->perf_refused_some),
         .stop_ns_sum = s->stopper.ns_sum,
         .stop_ns_max = s->stopper.ns_max,
         .calls_disturbed = s->stopper.disturbed,
@@ -99,6 +103,7 @@ void status_cost(const struct session *s, struct profile_cost *ret)
     const struct profile_cost *before = &s->before.cost;
     *ret = cost_ever(s);
     ret->stops -= before->stops;
+    ret->perf_samples -= before->perf_samples;
     ret->stop_ns_sum -= before->stop_ns_sum;
     ret->calls_disturbed -= before->calls_disturbed;
     ret->calls_repaired -= before->calls_repaired;
@@ -113,6 +118,7 @@ void session_reset(struct session *s)
     for (unsigned i = 0; i < LOSS_N; i++)
         s->before.lost[i] += s->profile->lost[i];
     s->before.tick = s->tick;
+    s->before.looks = s->looks;
     s->before.sampled_ns = status_sampled_ns(s);
     s->before.cost = cost_ever(s);
     s->stopper.ns_max = 0;

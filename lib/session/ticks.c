@@ -30,6 +30,7 @@ enum {
     LOOKS_PER_COLLECTION = 16,
     EXEC_CHECK_NS = 10 * 1000 * 1000,
     MAPS_CHECK_NS = 1000 * 1000 * 1000,
+    POSTPONED_MAX_NS = 100 * 1000 * 1000, /* for the sake of stops */
 };
 
 static struct target *target_of(struct session *s, const struct watch *w)
@@ -53,10 +54,23 @@ static void lose(struct session *s, enum loss why, uint64_t ticks)
     s->profile->lost[why] += ticks;
 }
 
+/* It has ended; `owed`: the last tick that it was there for. */
+static void lose_rest(struct session *s, struct watch *w, uint64_t owed)
+{
+    if (w->exited || owed <= w->tick)
+        return;
+    if (w->perf) /* some of that may be told by what is in its ring */
+        perfticks_owe(s, w, owed - w->tick);
+    else
+        lose(s, LOSS_UNSEEN, owed - w->tick);
+    w->tick = owed;
+}
+
 static void end_watch(struct session *s, struct watch *w)
 {
     if (w->stopping)
         return;
+    perfticks_close(s, target_of(s, w), w);
     s->ended_cpu_ns += w->run.run_ns - w->run_first_ns;
     s->n_watches--;
     w->thread->watch = NULL;
@@ -64,7 +78,7 @@ static void end_watch(struct session *s, struct watch *w)
     watch_free(w);
 }
 
-static void note_quality(struct session *s, const struct watch *w, uint64_t hits)
+void ticks_note_quality(struct session *s, const struct watch *w, uint64_t hits)
 {
     const struct profile_tally *tally = &s->profile->tallies[w->tally];
     uint32_t leaf = s->profile->nodes[tally->node].frame;
@@ -109,7 +123,7 @@ static void settle_gap(struct session *s, struct watch *w, uint64_t gap, uint64_
         ran = gap;
     lose(s, LOSS_UNSEEN, ran);
     stacks_hit(s, w->tally, gap - ran, s->tick - 1);
-    note_quality(s, w, gap - ran);
+    ticks_note_quality(s, w, gap - ran);
 }
 
 /* How many ticks apart the looks at a long sleeper are: none where there are few threads. */
@@ -123,7 +137,7 @@ static uint64_t widest_gap(const struct session *s)
 
 /* The longer it idles, the more rarely it is looked at; spread, so that looks don't come in bursts.
  */
-static void plan_next_look(struct session *s, struct watch *w)
+void ticks_plan_next_look(struct session *s, struct watch *w)
 {
     uint64_t most = widest_gap(s);
     uint64_t part = w->idle_ticks < LONG_IDLE ? IDLE_PER_GAP : IDLE_PER_LONG_GAP;
@@ -155,12 +169,12 @@ static bool wants_second_copy(const struct session *s, const struct target *t, s
 }
 
 /* A sleeper waits for us: its stack can be captured again. */
-static int capture_asleep(struct session *s, struct target *t, struct watch *w, uint32_t *ret_tally,
-                          struct snapshot *ret_snap)
+int ticks_capture_asleep(struct session *s, struct target *t, struct watch *w, uint32_t *ret_tally,
+                         struct snapshot *ret_snap)
 {
     int rc = -EBUSY;
     for (int i = 0; i < CAPTURE_TRIES && rc == -EBUSY; i++)
-        rc = asleep_capture(w, s->buf, ret_snap);
+        rc = stacks_capture_asleep(s, t, w, ret_snap);
     if (rc < 0)
         return rc;
     *ret_tally = stacks_tally(s, t, w, ret_snap, s->stack);
@@ -168,7 +182,7 @@ static int capture_asleep(struct session *s, struct target *t, struct watch *w, 
     for (int i = 0; i < CAPTURE_TRIES && wants_second_copy(s, t, w, ret_snap); i++) {
         struct proc_run first = w->run;
         struct snapshot again;
-        if (asleep_capture(w, s->buf, &again) < 0) {
+        if (stacks_capture_asleep(s, t, w, &again) < 0) {
             w->run = first; /* the next look sees that it has run since the copy that counts */
             break;
         }
@@ -181,7 +195,7 @@ static int capture_asleep(struct session *s, struct target *t, struct watch *w, 
 static void hit(struct session *s, struct watch *w, uint64_t hits)
 {
     stacks_hit(s, w->tally, hits, s->tick);
-    note_quality(s, w, hits);
+    ticks_note_quality(s, w, hits);
     w->tick = s->tick;
 }
 
@@ -202,7 +216,7 @@ static void found_asleep(struct session *s, struct watch *w, uint32_t tally,
     note_end(s, w);
     w->idle_ticks = 0;
     w->sampled = true;
-    hit(s, w, 1);
+    hit(s, w, s->tick - w->tick - gap);
     w->next_look = s->tick + 1;
 }
 
@@ -220,25 +234,43 @@ static void say_traced(struct session *s, struct target *t, const struct watch *
         t->process.pid, tracer[0] ? tracer : "another program");
 }
 
+static bool may_stop(const struct session *s, const struct target *t)
+{
+    switch (s->opt.capture) {
+    case CAPTURE_NOSTOP:
+        return false;
+    case CAPTURE_PERF: /* what Python runs is not in what the kernel copies */
+        return t->python && s->opt.view != VIEW_NATIVE;
+    default:
+        return true;
+    }
+}
+
 /* Stops come last in a tick: everything else would keep the thread waiting for its CPU. */
+void ticks_ask_stop(struct session *s, struct watch *w)
+{
+    struct proc_status status;
+    if (w->thread->status_fd < 0) /* so that the stop finds it open */
+        thread_status(w->threads, w->process, w->thread, &status);
+    s->to_stop = mem_grow(s->to_stop, &s->to_stop_cap, s->n_to_stop + 1, sizeof(struct watch *));
+    s->to_stop[s->n_to_stop++] = w;
+}
+
 static void found_running(struct session *s, struct watch *w)
 {
+    struct target *t = target_of(s, w);
     w->asleep = false;
     w->next_look = s->tick + 1;
-    if (s->opt.stops_allowed) {
-        struct proc_status status;
-        if (w->thread->status_fd < 0) /* so that the stop finds it open */
-            thread_status(w->threads, w->process, w->thread, &status);
-        w->tick = s->tick - 1; /* its hit comes with the stop */
-        s->to_stop =
-            mem_grow(s->to_stop, &s->to_stop_cap, s->n_to_stop + 1, sizeof(struct watch *));
-        s->to_stop[s->n_to_stop++] = w;
+    if (!w->teach && perfticks_take(s, t, w))
+        return;
+    if (may_stop(s, t)) {
+        ticks_ask_stop(s, w); /* its hits come with that */
         return;
     }
     w->tally = stacks_special(s, w, SPECIAL_NOT_STOPPED, PROFILE_CPU);
     w->sampled = true;
     w->syscall = -1;
-    hit(s, w, 1);
+    hit(s, w, s->tick - w->tick);
 }
 
 /*
@@ -247,7 +279,8 @@ static void found_running(struct session *s, struct watch *w)
  * kernel or by the stop's repair without a trace: no write, send or connect, whose results would
  * show it.
  */
-static bool may_be_taught(const struct session *s, const struct snapshot *snap)
+bool ticks_may_be_taught(const struct session *s, const struct target *t,
+                         const struct snapshot *snap)
 {
     switch (snap->syscall) {
     case __NR_futex:
@@ -272,7 +305,7 @@ static bool may_be_taught(const struct session *s, const struct snapshot *snap)
     case __NR_semop:
     case __NR_semtimedop:
     case __NR_msgrcv:
-        return s->opt.stops_allowed && !s->opt.cpu_only && s->stack->end == STACK_NO_REG &&
+        return may_stop(s, t) && !s->opt.cpu_only && s->stack->end == STACK_NO_REG &&
                s->stack->teachable;
     default:
         return false;
@@ -302,8 +335,9 @@ static int capture_fallen_asleep(struct session *s, struct watch *w)
 {
     struct snapshot snap;
     uint32_t tally;
-    int rc = capture_asleep(s, target_of(s, w), w, &tally, &snap);
-    w->teach = rc == 0 && may_be_taught(s, &snap);
+    struct target *t = target_of(s, w);
+    int rc = ticks_capture_asleep(s, t, w, &tally, &snap);
+    w->teach = rc == 0 && ticks_may_be_taught(s, t, &snap);
     if (rc < 0 || w->teach)
         return rc == -EBUSY || w->teach ? -EAGAIN : rc;
     found_asleep(s, w, tally, &snap, 0, 0, 0);
@@ -336,11 +370,11 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
 {
     struct snapshot snap;
     uint32_t tally;
-    uint64_t gap = s->tick - w->tick - 1;
+    uint64_t open = s->tick - w->tick, gap = open > s->group ? open - s->group : 0;
     if (t->python)
         pythreads_plan(s, t, w);
-    int rc = capture_asleep(s, t, w, &tally, &snap);
-    w->teach = rc == 0 && may_be_taught(s, &snap);
+    int rc = ticks_capture_asleep(s, t, w, &tally, &snap);
+    w->teach = rc == 0 && ticks_may_be_taught(s, t, &snap);
     if (w->teach) {
         rc = -EAGAIN; /* as if it ran: its stop shows what it sleeps in, and all its registers */
     } else if (rc == 0) {
@@ -348,7 +382,7 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
         return;
     }
     settle_gap(s, w, gap, ran_ns, false, missed);
-    w->tick = s->tick;
+    w->tick += gap;
     if (rc == -EAGAIN || rc == -EBUSY) {
         found_running(s, w);
     } else if (rc == -ENODATA) {
@@ -356,8 +390,22 @@ static void capture(struct session *s, struct target *t, struct watch *w, uint64
         w->exited = true; /* a leader that waits for its threads to end: no longer a thread that
                              does anything */
         w->next_look = UINT64_MAX;
+        w->tick = s->tick;
     } else {
-        lose(s, rc == -ESRCH ? LOSS_THREAD_GONE : LOSS_UNREADABLE, 1);
+        lose(s, rc == -ESRCH ? LOSS_THREAD_GONE : LOSS_UNREADABLE, s->tick - w->tick);
+        w->tick = s->tick;
+    }
+}
+
+static void look_by_perf(struct session *s, struct target *t, struct watch *w,
+                         const struct proc_run *run, bool ran)
+{
+    int rc = perfticks_look(s, t, w, run, ran);
+    if (rc == -ENODATA) {
+        w->exited = true;
+        w->next_look = UINT64_MAX;
+    } else if (rc == -ESRCH) {
+        end_watch(s, w);
     }
 }
 
@@ -366,7 +414,7 @@ static void look(struct session *s, struct target *t, struct watch *w, uint64_t 
     struct proc_run run;
     int rc = thread_run(&t->threads, &t->process, w->thread, &run);
     if (rc == -ESRCH) {
-        lose(s, LOSS_UNSEEN, s->tick - w->tick - 1);
+        lose_rest(s, w, s->tick - 1);
         end_watch(s, w);
         return;
     }
@@ -377,11 +425,15 @@ static void look(struct session *s, struct target *t, struct watch *w, uint64_t 
     }
     uint64_t ran_ns = run.run_ns - w->run.run_ns;
     bool ran = run.switches_in != w->run.switches_in;
+    if ((ran || !w->asleep || w->perf) && perfticks_have(s, t, w, &run)) {
+        look_by_perf(s, t, w, &run, ran);
+        return;
+    }
     w->run = run;
     if (w->asleep && !ran) {
         w->idle_ticks += s->tick - w->tick;
         hit(s, w, s->tick - w->tick);
-        plan_next_look(s, w);
+        ticks_plan_next_look(s, w);
         return;
     }
     if (w->run_released && run.switches_in + 1 >= w->run_released &&
@@ -403,7 +455,7 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
         .process = &t->process,
         .threads = &t->threads,
         .thread = th,
-        .tick = s->tick - 1,
+        .tick = t->from_start && !t->listed ? s->before.tick : s->tick - s->group,
         .syscall = -1,
         .copy_bytes = WATCH_COPY_FIRST_BYTES,
         .profile_thread = profile_thread(s->profile, t->process.pid, th->tid, th->name),
@@ -413,6 +465,7 @@ static void begin_watch(struct session *s, struct target *t, struct thread *th)
         return;
     }
     w->run_first_ns = w->run.run_ns;
+    perfticks_have(s, t, w, &w->run);
     th->watch = w;
     s->n_watches++;
     s->profile->threads_seen++;
@@ -443,8 +496,11 @@ static void renew_names(struct session *s, struct target *t, size_t most)
 }
 
 /* After an exec the one thread that is left may have been an exited leader. */
-static void look_at_heir(const struct session *s, struct watch *w)
+static void look_at_heir(struct session *s, struct watch *w)
 {
+    perfticks_close(s, NULL, w); /* the samples since are of the new program */
+    w->perf_retry = 0;
+    memset(&w->perf_quality, 0, sizeof(w->perf_quality));
     w->run_released = 0; /* the run counter is now that of the thread that called exec */
     w->asleep = false;
     if (!w->exited)
@@ -486,8 +542,7 @@ static void end_gone(struct session *s, struct target *t, uint64_t owed)
             continue;
         any = true;
         if (th->watch && !th->watch->stopping) {
-            if (!th->watch->exited && owed > th->watch->tick)
-                lose(s, LOSS_UNSEEN, owed - th->watch->tick);
+            lose_rest(s, th->watch, owed);
             end_watch(s, th->watch);
         }
     }
@@ -521,7 +576,8 @@ static void tick_target(struct session *s, struct target *t, uint64_t now, uint6
         ticks_end_target(s, t, s->tick - 1);
         return;
     }
-    if (!ticks_stop_open(s)) { /* nobody is to stand still for so long */
+    /* Nobody is to stand still for so long. But where CPUs are short some stop is always open. */
+    if (!ticks_stop_open(s) || now - t->exec_checked_ns >= POSTPONED_MAX_NS) {
         check_program(s, t, now);
         interpreter_look(s, t, now);
     }
@@ -533,6 +589,7 @@ static void tick_target(struct session *s, struct target *t, uint64_t now, uint6
         for (size_t i = 0; i < t->threads.n; i++)
             if (!t->threads.items[i]->gone && !t->threads.items[i]->watch)
                 begin_watch(s, t, t->threads.items[i]);
+        t->listed = true;
     }
     for (size_t i = 0; i < t->threads.n; i++) {
         /* Where threads are many, or CPUs few, this may last: no thread stands still for so long.
@@ -622,6 +679,8 @@ void ticks_stop_done(void *session, const struct stop *stop)
     w->tally = stacks_tally(s, t, w, &stop->snapshot, s->stack);
     note_end(s, w);
     learn_copy(s, w, &stop->snapshot);
+    if (w->perf) /* it was only to be taught: its time is told otherwise */
+        return;
     w->syscall = stop->snapshot.syscall;
     w->sampled = true;
     w->run_released = stopper_release_run(stop, &w->run);
@@ -632,6 +691,10 @@ static void settle_watch(struct session *s, struct target *t, struct watch *w)
 {
     struct proc_run run;
     uint64_t open = s->tick - w->tick;
+    if (w->perf) {
+        perfticks_settle(s, t, w);
+        return;
+    }
     if (!open || w->stopping || w->exited)
         return;
     int rc = thread_run(&t->threads, &t->process, w->thread, &run);

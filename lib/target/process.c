@@ -214,7 +214,9 @@ int process_open(struct process *p, pid_t pid, struct error *err)
 bool process_check_exec(struct process *p)
 {
     struct proc_stat stat = {0};
-    if (read_stat(p, &stat) < 0 || !stat.start_stack || stat.start_stack == p->start_stack)
+    bool read = read_stat(p, &stat) == 0;
+    p->state = stat.state;
+    if (!read || !stat.start_stack || stat.start_stack == p->start_stack)
         return false;
     if (open_program(p) < 0)
         return false;

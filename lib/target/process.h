@@ -25,6 +25,7 @@ struct process {
     int mem_fd, maps_fd;         /* owned; of the present program, reopened after an exec */
     uint64_t start_ticks, start_stack;
     char comm[64];
+    char state;   /* its leader's, as process_check_exec() has last seen it */
     pid_t ns_pid; /* its PID as it sees itself */
     uid_t euid;
     struct mappings maps;  /* only what was asked for; see process_map() */

@@ -142,18 +142,15 @@ int proctext_syscall(const char *text, size_t bytes, struct proc_where *ret)
         *ret = (struct proc_where){.running = true};
         return 0;
     }
-    uint64_t nr = 0, arg;
+    uint64_t nr = 0;
     bool none = bytes > 3 && !memcmp(text, "-1 ", 3);
     if (none)
         p += 3;
     else if (!parse_number_at(&p, end, 10, &nr) || nr > INT32_MAX)
         return -EBADMSG;
-    for (int i = 0; i < 6 && !none; i++) {
-        if (!hex_field(&p, end, &arg))
+    for (int i = 0; i < PROC_CALL_ARGS && !none; i++)
+        if (!hex_field(&p, end, &w.args[i]))
             return -EBADMSG;
-        if (i == 0)
-            w.arg = arg;
-    }
     if (!hex_field(&p, end, &w.sp) || !hex_field(&p, end, &w.pc))
         return -EBADMSG;
     w.syscall = none ? -1 : (int64_t)nr;

@@ -46,10 +46,11 @@ struct proc_run {
 int proctext_schedstat(const char *text, size_t bytes, struct proc_run *ret);
 
 /* /proc/PID/task/TID/syscall. */
+enum { PROC_CALL_ARGS = 6 };
 struct proc_where {
     bool running;    /* nothing else is known then */
     int64_t syscall; /* -1: blocked, but in no system call */
-    uint64_t arg;    /* the call's first argument */
+    uint64_t args[PROC_CALL_ARGS];
     uint64_t sp, pc;
 };
 int proctext_syscall(const char *text, size_t bytes, struct proc_where *ret);

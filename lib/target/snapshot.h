@@ -42,7 +42,7 @@ enum thread_state {
     STATE_N
 };
 
-enum snapshot_source { SOURCE_ASLEEP, SOURCE_STOPPED };
+enum snapshot_source { SOURCE_ASLEEP, SOURCE_STOPPED, SOURCE_PERF, SOURCE_N };
 
 enum {
     SNAPSHOT_RED_ZONE_BYTES = 128,          /* psABI: below RSP, may be used by leaf functions */
@@ -64,8 +64,8 @@ struct snapshot {
     uint64_t taken_ns; /* CLOCK_MONOTONIC; 0 where it was saved */
     enum thread_state state;
     enum snapshot_source source;
-    int64_t syscall;      /* number of the system call that it is in; -1 none */
-    uint64_t syscall_arg; /* its first argument */
+    int64_t syscall;          /* number of the system call that it is in; -1 none */
+    uint64_t syscall_args[6]; /* of the call */
     struct regs regs;
     uint64_t stack_addr;  /* of the first byte: RSP less the red zone, or 0 */
     size_t stack_bytes;   /* may be 0 */

@@ -65,7 +65,7 @@ struct cfi {
     struct buffer fde_bytes;
     uint64_t spent;
     uint64_t kept_bytes; /* sections and indexes of all items */
-    uint64_t cut;
+    struct map cut;      /* ids of modules; not forgotten */
 };
 
 struct cfi *cfi_new(struct pages *pages)
@@ -100,6 +100,7 @@ void cfi_free(struct cfi *c)
     if (!c)
         return;
     cfi_forget(c);
+    map_release(&c->cut);
     free(c->items);
     free(c->fde_bytes.bytes);
     free(c);
@@ -227,7 +228,8 @@ static void index_build(struct cfi *c, struct module *m, struct section *s, uint
         at = next;
     }
     c->spent = spent; /* once for each module: no walk's fault */
-    c->cut += cut;
+    if (cut)
+        map_put(&c->cut, m->id, 0, 0);
     index_close(c, &s->index);
 }
 
@@ -351,7 +353,8 @@ static void debug_frame_load(struct cfi *c, struct module *m, struct source *s)
     s->debug_frame_read = true;
     struct section *d = &s->debug_frame;
     int rc = debug_frame_read(m, room_bytes(c), &d->bytes, &d->n_bytes);
-    c->cut += rc == -E2BIG;
+    if (rc == -E2BIG)
+        map_put(&c->cut, m->id, 0, 0);
     if (rc < 0)
         return;
     c->kept_bytes += d->n_bytes;
@@ -375,7 +378,7 @@ uint64_t cfi_spent(const struct cfi *c)
 
 uint64_t cfi_cut(const struct cfi *c)
 {
-    return c->cut;
+    return c->cut.n;
 }
 
 int cfi_fde_run(const struct cfi_fde *fde, cfi_visit *visit, void *arg)

@@ -38,7 +38,8 @@ int cfi_find(struct cfi *c, struct module *m, uint64_t vaddr, struct cfi_fde *re
  * interpreting them costs. Indexing a module is not in it. Never goes back. */
 uint64_t cfi_spent(const struct cfi *c);
 
-/* How many modules' sections were not read, or not to their end, for a limit. Never goes back. */
+/* Of how many modules some section was not read, or not to its end, for a limit. Each once, however
+ * often all is forgotten. */
 uint64_t cfi_cut(const struct cfi *c);
 
 /* Interprets its program, as cfi_run(). */

@@ -20,7 +20,7 @@ static uint64_t limit(uint64_t room_bytes)
 }
 
 static int unpack(const uint8_t *packed, size_t packed_bytes, uint64_t bytes, uint64_t room_bytes,
-                  uint8_t **ret_bytes)
+                  uint8_t **ret_bytes, size_t *ret_n)
 {
     if (bytes > limit(room_bytes))
         return -E2BIG;
@@ -29,6 +29,7 @@ static int unpack(const uint8_t *packed, size_t packed_bytes, uint64_t bytes, ui
     if (uncompress(to, &n, packed, packed_bytes) != Z_OK || n != bytes)
         return -EBADMSG;
     *ret_bytes = OX_TAKE(to);
+    *ret_n = bytes;
     return 0;
 }
 
@@ -39,10 +40,9 @@ static int unpack_elf(const uint8_t *raw, size_t n, uint64_t room_bytes, uint8_t
     if (n < sizeof(head))
         return -EBADMSG;
     memcpy(&head, raw, sizeof(head));
-    *ret_n = head.ch_size;
     if (head.ch_type != ELFCOMPRESS_ZLIB)
         return -EBADMSG;
-    return unpack(raw + sizeof(head), n - sizeof(head), head.ch_size, room_bytes, ret_bytes);
+    return unpack(raw + sizeof(head), n - sizeof(head), head.ch_size, room_bytes, ret_bytes, ret_n);
 }
 
 static int unpack_old(const uint8_t *raw, size_t n, uint64_t room_bytes, uint8_t **ret_bytes,
@@ -52,8 +52,8 @@ static int unpack_old(const uint8_t *raw, size_t n, uint64_t room_bytes, uint8_t
     if (n < OLD_HEAD_BYTES || memcmp(raw, old_magic, sizeof(old_magic)) != 0)
         return -EBADMSG;
     memcpy(&bytes, raw + sizeof(old_magic), sizeof(bytes));
-    *ret_n = __builtin_bswap64(bytes);
-    return unpack(raw + OLD_HEAD_BYTES, n - OLD_HEAD_BYTES, *ret_n, room_bytes, ret_bytes);
+    return unpack(raw + OLD_HEAD_BYTES, n - OLD_HEAD_BYTES, __builtin_bswap64(bytes), room_bytes,
+                  ret_bytes, ret_n);
 }
 
 static int read_section(struct module *m, const Elf64_Shdr *section, bool old, uint64_t room_bytes,

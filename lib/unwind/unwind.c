@@ -74,12 +74,14 @@ static uint64_t bytes_above(const struct walk *w, uint64_t start, size_t bytes, 
 static bool end_no_word(struct walk *w, uint64_t addr, enum stack_end otherwise)
 {
     const struct snapshot *s = w->snap;
+    bool elsewhere = s->stack_bytes && !stack_holds(s, walk_sp(w));
+    if (elsewhere && w->out->elsewhere_at) /* however near above the handler's */
+        return end_with(w, STACK_ELSEWHERE);
     uint64_t more = bytes_above(w, s->stack_addr, s->stack_bytes, s->stack_cut, addr);
     if (!more)
         more = bytes_above(w, s->interrupted.addr, s->interrupted.bytes, s->interrupted_cut, addr);
     if (!more)
-        return end_with(w, s->stack_bytes && !stack_holds(s, walk_sp(w)) ? STACK_ELSEWHERE
-                                                                         : otherwise);
+        return end_with(w, elsewhere ? STACK_ELSEWHERE : otherwise);
     w->out->cut_bytes = more;
     return end_with(w, STACK_CUT);
 }
@@ -206,9 +208,12 @@ static bool step_row(struct walk *w, const struct row *row, enum frame_how how)
  */
 static bool step_signal(struct walk *w, const struct regs *interrupted)
 {
-    uint64_t sp, at = sigreturn_sp_word(walk_sp(w));
-    bool elsewhere = !stack_holds(w->snap, interrupted->value[DWREG_RSP]);
-    if (elsewhere && stack_read(w->snap, at, &sp) && sp == interrupted->value[DWREG_RSP])
+    /* What the kernel lays right below the interrupted RSP, the stack being the same: red zone, and
+     * registers, of which AVX-512 and AMX have 11 KiB. */
+    enum { SIGNAL_FRAME_MAX_BYTES = 16384 };
+    uint64_t sp, at = sigreturn_sp_word(walk_sp(w)), rsp = interrupted->value[DWREG_RSP];
+    bool elsewhere = !stack_holds(w->snap, rsp) && rsp - at > SIGNAL_FRAME_MAX_BYTES;
+    if (elsewhere && stack_read(w->snap, at, &sp) && sp == rsp)
         w->out->elsewhere_at = at;
     w->out->frames[w->out->n - 1].how = FRAME_SIGNAL;
     return frame_add(w, interrupted, walk_code_at(w, interrupted->value[DWREG_RIP]), FRAME_SIGNAL);
@@ -367,6 +372,8 @@ static bool step_kept_sp(struct walk *w, struct module *m, uint64_t vaddr, const
 static bool step(struct walk *w)
 {
     uint64_t vaddr;
+    if (!w->code && !w->exact) /* it was there before the mappings changed */
+        return end_with(w, STACK_BAD);
     if (!w->code)
         return step_from_nowhere(w);
     if (!mapping_vaddr(w->code, walk_place(w), &vaddr))

@@ -3,6 +3,7 @@
 import table
 
 NOT_MEASURED = "not measured"
+HITS_LEAST = 50  # of a peer whose shares count: with few, chance may bring it anywhere
 
 
 def claim(text, figure=None, bound="", holds=None):
@@ -105,7 +106,8 @@ def distances(result):
         for key, time in (("wall_time", "wall-clock"), ("cpu_time", "CPU")):
             found = {it["name"]: table.distance(it, key) for it in part["rows"] if it["figures"]}
             found = {name: value for name, value in found.items() if value is not None}
-            peers = [value for name, value in found.items() if not name.startswith("oxprof")]
+            peers = [value for name, value in found.items() if not name.startswith("oxprof")
+                     and sum(table.values(row(result, part["name"], name), "got")) >= HITS_LEAST]
             for name, value in found.items():
                 if name.startswith("oxprof") and name.endswith("1000 Hz"):
                     yield claim(f"{name} is as near to the known shares of {time} time as the best "

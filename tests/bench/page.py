@@ -13,7 +13,7 @@ STYLE = """
   --soft: #a0a7b0; --line: #353a41; --ours: #6ea8ff; --theirs: #7c858f; --heat: 110 168 255;
   --good: #5fc994; --bad: #ff8a80; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem; max-width: 1280px; background: var(--page);
+body { margin: 0 auto; padding: 1.5rem; max-width: 1400px; background: var(--page);
   color: var(--ink); font: 15px/1.45 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .3rem; }
 h3 { font-size: 1rem; margin: 0; } p { margin: .2rem 0 .8rem; color: var(--soft); }
@@ -127,7 +127,8 @@ def lost_bars(target):
 
 def pause_bars(target):
     rows = [(row["name"], table.median(row, "pause_ms"), None, None) for row in chosen(target)]
-    return bars("longest pause that the target saw", rows, True, lambda value: f"{value:.3g} ms")
+    return bars("longest pause that the target saw", rows, True,
+                lambda value: f"{value:,.0f} ms" if value >= 10 else f"{value:.2g} ms")
 
 
 # ---- lines
@@ -147,15 +148,16 @@ def lines(plot):
     for n, (name, points) in enumerate(series.items()):
         drawn = [(place[0](x), place[1](y)) for x, y in points]
         colour = f"hsl({HUES[n % len(HUES)]} 65% 52%)"
-        parts.append(f'<path class="series" d="{path_of(drawn)}" stroke="{colour}" '
-                     f'stroke-dasharray="{DASHES[n % len(DASHES)]}"/>')
+        pen = f'class="series" stroke="{colour}" stroke-dasharray="{DASHES[n % len(DASHES)]}"'
+        parts.append(f'<path {pen} d="{path_of(drawn)}"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in drawn]
-        parts.append(f'<line class="series" x1="452" x2="482" y1="{20 + 17 * n}" y2="{20 + 17 * n}" '
-                     f'stroke="{colour}" stroke-dasharray="{DASHES[n % len(DASHES)]}"/>'
-                     f'<text x="488" y="{24 + 17 * n}">{escape(name)}</text>')
+        y = 20 + 17 * n
+        parts.append(f'<line {pen} x1="452" x2="482" y1="{y}" y2="{y}"/>'
+                     f'<text x="488" y="{y + 4}">{escape(name)}</text>')
     caption = f'{plot["y"]}, by {plot["x"]}'
     return (f'<figure><figcaption>{escape(caption)}</figcaption><svg viewBox="0 0 620 285" '
-            f'width="620" role="img" aria-label="{escape(caption)}">{"".join(parts)}</svg></figure>')
+            f'width="620" role="img" aria-label="{escape(caption)}">{"".join(parts)}</svg>'
+            "</figure>")
 
 
 def logarithmic(values, begin, end):
@@ -273,7 +275,8 @@ def html(result):
         f"<h1>oxprof beside its peers</h1><p>{escape(about)}</p>", claims(result),
         "<h2>All targets</h2>", *(overview(column, result) for column in columns),
         "<h2>Each target</h2>", *map(target_section, result["targets"]),
-        "<h2>Small benchmarks</h2>" if result["micro"] else "", *map(micro_section, result["micro"]),
+        "<h2>Small benchmarks</h2>" if result["micro"] else "",
+        *map(micro_section, result["micro"]),
         f"<h2>What the columns say</h2><section><ul>{meanings}</ul></section>",
         f"<h2>Not measured</h2><section><ul>{absent}</ul></section>",
     ]

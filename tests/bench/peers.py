@@ -143,9 +143,7 @@ def run(build, folder, name, argv):
 
 # ---- the kinds
 
-class Nobody:
-    name, rate, major = "nobody", 0, False
-    about = "no profiler: two equal windows"
+NOBODY = "nobody"  # windows without a profiler
 
 
 class Attached:

@@ -5,7 +5,9 @@ What a profiler costs is said against the mean of the windows before and after i
 machine's drift falls out; the order of the profilers is another in each round.
 """
 import dataclasses
+import os
 import random
+import signal
 import subprocess
 import time
 
@@ -44,7 +46,7 @@ class Rounds:
         self.target, self.running, self.options = target, running, options
         self.peers = {row.name: row for row in rows}
         self.rows = {name: Row(name, []) for name in self.peers}
-        self.nobody = Row(peers.Nobody.name, [])
+        self.windows = []  # without a profiler, one before and after each
         self.random = random.Random(1)
 
     def bare(self):
@@ -68,24 +70,33 @@ class Rounds:
                                             self.options.build, window)
         except peers.Failed as why:
             self.rows[name].why = str(why)
+            self.let_run()
             return why.figures
         except (OSError, ValueError, LookupError, AttributeError) as why:
             self.rows[name].why = f"its output was not understood: {why!r}"[:200]
         return None
 
+    def let_run(self):
+        """A debugger that was killed may leave the target stopped."""
+        for pid in self.running.pids:
+            os.kill(pid, signal.SIGCONT)
+
     def one(self):
         names = [name for name, row in self.rows.items() if not row.why]
         self.random.shuffle(names)
-        bare = [self.bare()]
+        self.windows.append(self.bare())
         for name in names:
             figures = self.beside(name)
-            bare.append(self.bare())
+            self.windows.append(self.bare())
             if figures:
-                figures.lost = lost(figures, bare[-2], bare[-1])
+                figures.lost = lost(figures, *self.windows[-2:])
                 self.rows[name].figures.append(figures)
-        for before, here, after in zip(bare, bare[1:], bare[2:]):
+
+    def all_rows(self):
+        """With that of nobody: each window without a profiler against its neighbours."""
+        for before, here, after in zip(self.windows, self.windows[1:], self.windows[2:]):
             here.lost = lost(here, before, after)
-        self.nobody.figures += [figures for figures in bare if figures.lost is not None]
+        return [Row(peers.NOBODY, self.windows[1:-1]), *self.rows.values()]
 
     def until(self, deadline):
         """As many rounds as there is time for, at least one."""
@@ -113,7 +124,7 @@ def on_target(target, rows, options, deadline):
             why = None
     except (service.Skip, service.Failure, OSError, subprocess.SubprocessError) as failure:
         why = str(failure)[:300]
-    return [rounds.nobody, *rounds.rows.values()] if rounds else [], why
+    return rounds.all_rows() if rounds else [], why
 
 
 def shares_of_time(chosen, seconds):

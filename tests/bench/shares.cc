@@ -7,7 +7,11 @@
 
 #include "progress.h"
 
-#define NOINLINE __attribute__((noinline, noclone, noipa))
+#ifdef __clang__
+#define NOINLINE __attribute__((noinline))
+#else
+#define NOINLINE __attribute__((noipa))
+#endif
 
 namespace shop
 {

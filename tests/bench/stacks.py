@@ -30,9 +30,15 @@ def is_whole(stack):
     return any(FIRST_FUNCTION.match(plain(name)) for name in stack[:OUTERMOST])
 
 
+def is_stack(stack):
+    """No stack is what says only in which state a thread was: [waiting for a CPU]."""
+    return not (len(stack) == 1 and stack[0].startswith("[waiting"))
+
+
 def truncated(stacks):
     """Of all hits, those whose stack is not whole."""
-    return sum(count for stack, count in stacks.items() if not is_whole(stack))
+    return sum(count for stack, count in stacks.items()
+               if is_stack(stack) and not is_whole(stack))
 
 
 def tally(stacks, functions):

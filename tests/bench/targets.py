@@ -31,6 +31,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 LIFE_S = 3600  # nothing that is started here lives longer, whatever happens to us
 READY_S = 60
+GAP_S = 5
 FUNCTIONS_MAX = 8
 
 Skip = service.Skip
@@ -54,6 +55,10 @@ class Progress:
         struct.pack_into("=Q", self.page, 8, 0)
 
     def longest_ms(self):
+        """Since begin_gap(). A gap is noted at its end, so that of a unit under way is awaited."""
+        before, end = self.work(), time.monotonic() + GAP_S
+        while self.work() == before and time.monotonic() < end:
+            time.sleep(0.001)
         return struct.unpack_from("=Q", self.page, 8)[0] / 1e6
 
     def spent(self):

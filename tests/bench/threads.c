@@ -11,7 +11,7 @@
 
 #include "progress.h"
 
-#define NOINLINE __attribute__((noinline, noclone))
+#define NOINLINE __attribute__((noinline))
 
 enum { THREAD_STACK_BYTES = 64 * 1024, ROUND = 10000, DEPTH = 12 };
 

@@ -32,6 +32,7 @@ static pid_t start(char *const argv[], const sigset_t *ours)
     if (pid != 0)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGINT, SIG_DFL); /* a shell's background job inherits that it is ignored */
     sigprocmask(SIG_UNBLOCK, ours, NULL);
     execvp(argv[0], argv);
     perror(argv[0]);

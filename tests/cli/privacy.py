@@ -117,7 +117,8 @@ class OfOneUser(harness.Case):
         for output in ("-", "/dev/stdout", "/proc/self/fd/1"):
             with self.subTest(output=output):
                 # a pipe of that user: ours could not be opened again whatever oxprof is
-                line = f"{self.program} -p {self.target.pid} -r 200 -d 1s -o {output} | cat"
+                line = (f"{self.program} -p {self.target.pid} --capture stop -r 200 -d 1s "
+                        f"-o {output} | cat")
                 with Process(["sh", "-c", line], user=NOBODY, group=NOBODY,
                              extra_groups=[]) as shell:
                     shell.wait()

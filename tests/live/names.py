@@ -90,7 +90,8 @@ class Aliases(harness.Case):
             cat.stdin.close()
         self.assertEqual(result.code, 0, result.err)
         stack = [line.split()[0] for line in result.out.splitlines() if line.startswith("    ")]
-        self.assertEqual((stack[0], "read" in stack[1:]), ("read", False), result.out)
+        self.assertEqual(stack[:2], ["[read:", "read"], result.out)
+        self.assertNotIn("read", stack[2:], result.out)
 
 
 if __name__ == "__main__":

@@ -248,7 +248,7 @@ class Python(harness.Case):
                                   f"{plenty(python, 2000)}ms", "--gil")
             busy = queued_share(target.pid) > BUSY
             target.finish()
-        waits = every.total_of(r"^\[waiting for the GIL\]$", "waiting")
+        waits = every.total_of(r"^\[waiting for the GIL[]:]", "waiting")
         self.assertGreater(waits, 0 if busy else 0.2 * every.samples, every.text)
         self.assertLessEqual(holders.samples, 1.02 * holders.seconds * 500, holders.text)
         if not busy:

@@ -19,7 +19,7 @@ import tempfile
 import threading
 
 import storms
-from harness import (OXPROF, TARGETS, Report, Target, children, faults, main, target_path,
+from harness import (OXPROF, TARGETS, Report, Target, children, faults, main, target_path, with_capture,
                      wait_until)
 
 INJECTOR = os.path.join(os.path.dirname(TARGETS), "storms", "libfault_inject.so")
@@ -124,13 +124,14 @@ class Injection:
 
     def argv(self, way):
         length = ["-r", "1000", "-d", storms.size("100ms", "250ms")]
-        return [OXPROF, *map(str, {
+        arguments = {
             "attach": ["-p", self.target.pid, *length],
             "output": ["-p", self.target.pid, *length, "-o", os.path.join(self.folder, "report")],
             "dump": ["dump", "-p", self.target.pid],
             "launch": ["-r", "1000", "-o", os.path.join(self.folder, "report"), "--", "/bin/sh",
                        "-c", f"{target_path('spin')} 100 >/dev/null; exit {STATUS}"],
-        }[way])]
+        }[way]
+        return [OXPROF, *with_capture(list(map(str, arguments)))]
 
     def start(self, argv, env=()):
         """Runs it until all that it has started has closed its output; None: not in time."""

@@ -198,7 +198,8 @@ class Guardian(storms.Case):
         self.oxprof_only()
         ours, theirs = pty.openpty()
         with RealTime(self.folder(), "target", THREADS) as target, \
-                Process([harness.OXPROF, "-p", str(target.pid), "-r", "1000", "-d", "1h"],
+                Process([harness.OXPROF, *harness.CAPTURE, "-p", str(target.pid), "-r", "1000", "-d",
+                         "1h"],
                         stdin=theirs, start_new_session=True,
                         preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)) as sampler, \
                 Page(sampler.pid) as page:

@@ -88,7 +88,6 @@ static void wait_pause(struct dormitory *d)
 static void *sleeper(void *arg)
 {
     struct bed *bed = arg;
-    pthread_setname_np(pthread_self(), "sleeper");
     for (;;) {
         bed->wait(bed->d);
         bed->d->woken++;
@@ -104,13 +103,12 @@ NOINLINE static uint64_t compute(uint64_t x)
 static void *computer(void *arg)
 {
     uint64_t x = (uintptr_t)arg;
-    pthread_setname_np(pthread_self(), "computer");
     while (!fixture_stop_asked())
         x = compute(x);
     return (void *)(uintptr_t)x;
 }
 
-static void start(void *(*run)(void *), void *arg)
+static void start(const char *name, void *(*run)(void *), void *arg)
 {
     pthread_t thread;
     pthread_attr_t attr;
@@ -118,6 +116,7 @@ static void start(void *(*run)(void *), void *arg)
     pthread_attr_setstacksize(&attr, 65536);
     if (pthread_create(&thread, &attr, run, arg) != 0)
         fixture_die("pthread_create");
+    pthread_setname_np(thread, name); /* here: whoever hears that we are ready sees it */
     pthread_attr_destroy(&attr);
 }
 
@@ -159,9 +158,9 @@ int main(int argc, char **argv)
     for (int i = 0; i < WAITS; i++)
         beds[i] = (struct bed){&d, waits[i]};
     for (long i = 0; i < threads - 1 - computing; i++)
-        start(sleeper, &beds[i % WAITS]);
+        start("sleeper", sleeper, &beds[i % WAITS]);
     for (long i = 0; i < computing; i++)
-        start(computer, (void *)(uintptr_t)(i + 1));
+        start("computer", computer, (void *)(uintptr_t)(i + 1));
     while (d.asleep < threads - 1 - computing)
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     fixture_ready();

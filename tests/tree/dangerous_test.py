@@ -23,7 +23,7 @@ RULES = [
     ("writing another's memory", r"\b(?:PTRACE_POKE(?:DATA|TEXT)|process_vm_writev)\b", []),
     ("writing another's registers", r"\bPTRACE_(?:POKEUSER|SETREGS|SETREGSET|SETFPREGS)\b",
      ["lib/capture/stopper.c"]),
-    ("perf_event_open", r"\bperf_event_open\b", []),
+    ("perf_event_open", r"\b(?:SYS_|__NR_)?perf_event_open\b", ["lib/capture/perf.c"]),
     ("option parsing", r"\b(?:getopt\w*|argp_\w+)\s*\(", ["cmd/*"]),
     ("ending the program", r"\b(?:exit|_exit|_Exit|quick_exit)\s*\(",
      ["cmd/*", "lib/capture/launcher.c", "lib/capture/guardian.c",

@@ -16,6 +16,7 @@ Test(profile, names_of_kinds_and_losses)
         cr_assert_str_eq(frame_kind_name((enum frame_kind)i), kinds[i]);
     cr_assert_str_eq(loss_name(LOSS_UNWIND), "unwind");
     cr_assert_str_eq(loss_name(LOSS_NOT_STOPPED), "not stopped");
+    cr_assert_str_eq(loss_name(LOSS_PERF), "lost by perf");
     for (unsigned i = 0; i < LOSS_N; i++)
         cr_assert_not_null(loss_name((enum loss)i), "%u", i);
 }

@@ -261,6 +261,9 @@ Test(debug_frame, compressed_bytes_that_lie)
         size_t n = sizeof(head) + pack(&t, packed + sizeof(head), sizeof(packed) - sizeof(head));
         made_open(&t, ".debug_frame", packed, n, SHF_COMPRESSED);
         cr_assert_eq(row_at(&t, 0).how, ROW_NONE);
+        uint8_t *bytes = NULL;
+        cr_assert_lt(debug_frame_read(t.m, UINT64_MAX, &bytes, &n), 0);
+        cr_assert(!bytes && n < sizeof(packed), "%zu bytes of nothing", n);
         made_close(&t);
     }
 }
@@ -278,6 +281,22 @@ Test(debug_frame, no_more_than_there_is_room_for)
     cr_assert_eq(debug_frame_read(t.m, t.n, &bytes, &n), 0);
     cr_assert_eq(n, t.n);
     free(bytes);
+    made_close(&t);
+}
+
+/* A module counts once, however often what was read of it is forgotten. */
+Test(debug_frame, a_section_left_out_is_counted)
+{
+    struct made t = {0};
+    Elf64_Chdr head = {.ch_type = ELFCOMPRESS_ZLIB, .ch_size = DEBUG_FRAME_BYTES_MAX + 1};
+    made_open(&t, ".debug_frame", &head, sizeof(head), SHF_COMPRESSED);
+    cr_assert_eq(cfi_cut(t.cfi), 0);
+    for (int i = 0; i < 3; i++) {
+        rows_forget(t.rows);
+        cfi_forget(t.cfi);
+        cr_assert_eq(row_at(&t, 0).how, ROW_NONE);
+        cr_assert_eq(cfi_cut(t.cfi), 1, "%lu the %d. time", cfi_cut(t.cfi), i);
+    }
     made_close(&t);
 }
 

@@ -64,6 +64,10 @@ Test(text, head_tells_what_limits_did)
     p->names_folded = 8;
     p->cost.stops = p->cost.calls_disturbed = 1;
     p->cost.calls_repaired = 3;
+    p->cost.perf_samples = 1234;
+    p->cost.perf_refused = 1;
+    p->cost.max_overhead_ppm = 15000;
+    p->cost.looks = 250;
     p->cost.stop_ns_sum = p->cost.stop_ns_max = 3400;
     p->cost.target_cpu_ns = 1000000000;
     HIT(p, PROFILE_CPU, 4, f, g);
@@ -80,7 +84,9 @@ Test(text, head_tells_what_limits_did)
            "skipped; 8 times a name reads [other] "
            "(memory limit)\n"
            "# cost: 1 stop, 3.4 us mean, 3.4 us max, 0.00034% of the target's running time; "
-           "1 system call disturbed, 3 put back; oxprof 0% of a CPU, 0 MiB\n"
+           "1234 perf samples; perf_event refused; 1 system call disturbed, 3 put back; oxprof 0% "
+           "of a CPU, 0 MiB; "
+           "250 looks a second (--max-overhead 1.5%)\n"
            "#\n# on CPU\n"
            "#  SELF   SELF%   TOTAL  TOTAL%  KIND     FUNCTION\n"
            "      9   90.00       9   90.00  native   f (app)\n"

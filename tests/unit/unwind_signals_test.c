@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,5 +130,45 @@ Test(unwind_signals, the_interrupted_stack_is_another)
     stack = walk(snap);
     assert_like_oracle(&stack, &signal_shot);
     free((void *)below.data);
+    release_shot(&signal_shot);
+}
+
+enum { PART_BYTES = 1 << 20 };
+
+static void *interrupted_above(void *handlers_stack)
+{
+    stack_t stack = {.ss_sp = handlers_stack, .ss_size = PART_BYTES};
+    sigaltstack(&stack, NULL);
+    interrupted(SIGUSR1);
+    return NULL;
+}
+
+/* As Go has them: both in one mapping. No more of the handler's is wanted. */
+Test(unwind_signals, the_interrupted_stack_lies_above_in_the_same_mapping)
+{
+    uint8_t *memory =
+        mmap(NULL, 2 * PART_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint64_t middle = (uint64_t)memory + PART_BYTES, sp;
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
+    struct snapshot *snap = &signal_shot.snap;
+    pthread_attr_t attr;
+    pthread_t thread;
+    cr_assert_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    pthread_attr_init(&attr);
+    cr_assert_eq(pthread_attr_setstack(&attr, memory + PART_BYTES, PART_BYTES), 0);
+    cr_assert_eq(pthread_create(&thread, &attr, interrupted_above, memory), 0);
+    pthread_join(thread, NULL);
+    cr_assert_lt(snap->stack_addr, middle);
+    size_t all = snap->stack_bytes;
+    snap->stack_bytes = middle - snap->stack_addr;
+    snap->stack_cut = true;
+    struct stack stack = walk(snap);
+    cr_assert_eq(stack.end, STACK_ELSEWHERE, "end %d", stack.end);
+    memcpy(&sp, snap->stack + (stack.elsewhere_at - snap->stack_addr), sizeof(sp));
+    snap->interrupted = (struct snapshot_piece){.addr = sp, .data = snap->stack};
+    snap->interrupted.data += sp - snap->stack_addr;
+    snap->interrupted.bytes = all - (sp - snap->stack_addr);
+    stack = walk(snap);
+    cr_assert_eq(stack.end, STACK_COMPLETE, "end %d", stack.end);
     release_shot(&signal_shot);
 }

@@ -359,3 +359,27 @@ Test(unwind, mappings_that_come_one_after_the_other)
     unwinder_free(u);
     release_shot(&s);
 }
+
+/* What was read of a frame's caller holds no longer: no call through a bad pointer stands there. */
+Test(unwind, code_that_goes_in_the_middle_of_a_walk)
+{
+    struct shot s = {0};
+    struct stack stack;
+    struct mappings known = {0};
+    descend(&s, 4);
+    struct unwinder *u = unwinder_new();
+    unwinder_walk(u, &s.snap, &known, &stack);
+    struct mapping own = *mappings_find(&maps, stack.miss_addr);
+    own.path = mem_strdup(own.path);
+    cr_assert(mappings_put(&known, &own));
+    unwinder_walk_on(u, &s.snap, &known, &stack);
+    cr_assert_eq(stack.end, STACK_UNMAPPED);
+    size_t n = stack.n;
+    cr_assert_gt(n, 1);
+    mappings_release(&known);
+    unwinder_walk_on(u, &s.snap, &known, &stack);
+    cr_assert_eq(stack.end, STACK_BAD, "end %d", stack.end);
+    cr_assert_eq(stack.n, n);
+    unwinder_free(u);
+    release_shot(&s);
+}

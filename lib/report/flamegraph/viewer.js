@@ -506,7 +506,8 @@ function costFact(head) {
     return ["Cost", `${significant(100 * ratio(c.stop_ns_sum, c.target_cpu_ns), 2)}%`, [
         "of the target\u2019s running time",
         `${counted(c.stops, "stop")}, ${significant(mean, 2)}\u00a0\u00b5s mean, ` +
-            `${significant(c.stop_ns_max / 1000, 2)}\u00a0\u00b5s max`,
+            `${significant(c.stop_ns_max / 1000, 2)}\u00a0\u00b5s max` +
+            (c.perf_samples ? `, ${counted(c.perf_samples, "perf sample")}` : ""),
         `${counted(c.calls_disturbed, "system call")} disturbed` +
             (c.calls_repaired ? `, ${grouped(c.calls_repaired)} put back` : ""),
         `oxprof ${significant(100 * ratio(c.profiler_cpu_ns, head.duration_ns), 2)}% of a CPU, ` +
