@@ -104,6 +104,11 @@ static void put_limits_hit(struct text *t)
         put(t, "; %" PRIu64 " symbol tables cut (memory limit)", p->tables_cut);
     if (p->lines_cut)
         put(t, "; %" PRIu64 " places without source lines (memory limit)", p->lines_cut);
+    if (p->jit_lines_skipped) {
+        put(t, "; ");
+        put_count(t, p->jit_lines_skipped, "line");
+        put(t, " of a JIT's map skipped");
+    }
     if (names)
         put(t, "; %" PRIu64 " times a name reads [other] (memory limit)", names);
 }

@@ -422,8 +422,10 @@ static void count_cut(struct session *s)
 {
     s->profile->mappings_cut = s->gone_mappings_cut;
     s->profile->cfi_cut = s->gone_cfi_cut;
+    s->profile->jit_lines_skipped = 0;
     for (size_t i = 0; i < s->n_targets; i++) {
         const struct target *t = s->targets[i];
+        s->profile->jit_lines_skipped += t->perfmap ? perfmap_skipped(t->perfmap) : 0;
         if (!t->live)
             continue;
         s->profile->mappings_cut += t->process.maps_dropped;

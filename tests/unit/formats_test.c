@@ -113,7 +113,7 @@ Test(json, whole)
         "\"ticks\":15,\"ticks_missed\":1,\"truncated\":2,\"given_up\":0,\"python_torn\":0,"
         "\"python_mismatches\":0,\"folded\":0,\"hidden\":0,"
         "\"modules_folded\":0,\"mappings_cut\":0,\"cfi_cut\":0,\"tables_cut\":0,\"lines_cut\":0,"
-        "\"names_folded\":0,"
+        "\"jit_lines_skipped\":0,\"names_folded\":0,"
         "\"unattributed\":0,"
         "\"lost\":{\"unwind\":0,\"thread_gone\":4,\"late\":0,\"unseen\":0,\"traced_by_another\":0,"
         "\"refused\":0,\"did_not_stop\":0,\"unreadable\":0,\"not_stopped\":0,\"lost_by_perf\":0},"

@@ -496,6 +496,8 @@ function lossFact(head) {
         limit(head.cfi_cut, "modules' unwind information cut"),
         limit(head.tables_cut, "symbol tables cut"),
         limit(head.lines_cut, "places without source lines"),
+        head.jit_lines_skipped &&
+            `${counted(head.jit_lines_skipped, "line")} of a JIT's map skipped`,
         limit(head.names_folded, "times a name reads [other]"),
     ].filter(Boolean).join(", ")];
 }
