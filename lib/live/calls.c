@@ -91,7 +91,7 @@ static struct call_thread *thread_of(struct calls *c, uint32_t thread)
 
 static void push(struct calls *c, uint32_t thread, const struct call_thread *t)
 {
-    if (c->n_events == EVENTS_MAX) {
+    if (c->n_events - c->n_done == EVENTS_MAX) {
         c->dropped.stretches++;
         return;
     }
@@ -328,6 +328,7 @@ void calls_digest_all(struct calls *c)
 
 void calls_interrupted(struct calls *c)
 {
+    c->dropped.stretches += c->n_events - c->n_done;
     c->n_done = c->n_events = 0;
     for (size_t i = 0; i < c->n_threads; i++) {
         for (size_t k = 0; k < c->threads[i].n_open; k++)
