@@ -398,6 +398,14 @@ bool calls_dropped_any(const struct calls_dropped *d)
     return d->stretches || d->functions || d->nested;
 }
 
+/* Empty where no whole call was seen: nothing is known then. */
+static void csv_seconds(double ns, FILE *out)
+{
+    if (ns > 0)
+        fprintf(out, "%.6f", ns / 1e9);
+    putc(',', out);
+}
+
 static void csv_dropped(const char *what, uint64_t n, FILE *out)
 {
     if (n)
@@ -410,8 +418,10 @@ void calls_csv(const struct profile *p, const struct call_row *rows, size_t n,
     fputs("calls,mean_s,longest_s,running,function,module\r\n", out);
     for (size_t i = 0; i < n; i++) {
         const struct call_row *r = &rows[i];
-        fprintf(out, "%" PRIu64 ",%.6f,%.6f,%" PRIu64 ",", r->calls,
-                r->whole ? r->sum_ns / (double)r->whole / 1e9 : 0, r->longest_ns / 1e9, r->running);
+        fprintf(out, "%" PRIu64 ",", r->calls);
+        csv_seconds(r->whole ? r->sum_ns / (double)r->whole : 0, out);
+        csv_seconds(r->longest_ns, out);
+        fprintf(out, "%" PRIu64 ",", r->running);
         csv_text(p, r->function, out);
         putc(',', out);
         csv_text(p, r->module, out);

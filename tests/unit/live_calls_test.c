@@ -192,18 +192,20 @@ Test(live_calls, csv_says_what_was_dropped)
     size_t bytes;
     struct profile *p = profile_new(NULL);
     struct call_row row = {.calls = 1, .function = intern_put(p->strings, "f")};
+    struct call_row whole = {
+        .calls = 3, .whole = 2, .sum_ns = 4e9, .longest_ns = 3e9, .function = row.function};
     FILE *out = open_memstream(&text, &bytes);
     calls_csv(p, &row, 1, &some, out);
-    calls_csv(p, &row, 1, &(struct calls_dropped){0}, out);
+    calls_csv(p, &whole, 1, &(struct calls_dropped){0}, out);
     fclose(out);
     cr_assert_str_eq(
         text, "calls,mean_s,longest_s,running,function,module\r\n"
-              "1,0.000000,0.000000,0,\"f\",\"\"\r\n"
+              "1,,,0,\"f\",\"\"\r\n"
               ",,,,\"[not counted: 3 stretches came too fast]\",\"\"\r\n"
               ",,,,\"[not counted: 4 stretches with functions past the most]\",\"\"\r\n"
               ",,,,\"[not counted: 5 stretches with calls too deep in one another]\",\"\"\r\n"
               "calls,mean_s,longest_s,running,function,module\r\n"
-              "1,0.000000,0.000000,0,\"f\",\"\"\r\n");
+              "3,2.000000,3.000000,0,\"f\",\"\"\r\n");
     free(text);
     profile_free(p);
 }

@@ -338,8 +338,8 @@ function showCalls(data) {
             row.append(element("td", name));
         return row;
     }, (row, c) => {
-        const texts = [grouped(c.calls), c.calls ? seconds(c.mean_ns) : "–",
-            seconds(c.longest_ns), grouped(c.running), c.function];
+        const texts = [grouped(c.calls), c.mean_ns ? seconds(c.mean_ns) : "–",
+            c.longest_ns ? seconds(c.longest_ns) : "–", grouped(c.running), c.function];
         texts.forEach((text, i) => setText(row.children[i], text));
     });
     const dropped = Object.values(data.dropped).reduce((n, d) => n + d, 0);
