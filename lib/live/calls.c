@@ -13,6 +13,7 @@ enum {
     DEPTH_MAX = 1024,        /* as UNWIND_FRAMES_MAX */
     EVENTS_MAX = 1 << 20,    /* not yet worked off; past it they are dropped */
     FRAMES_PER_TURN = 20000, /* of the stacks that are worked off; some 10 ns each */
+    FRAMES_PER_MATCH = 100,  /* a regular expression takes a microsecond or more */
     FUNCTIONS_MAX = 1 << 14, /* that match */
     OPEN_MAX = 64,           /* calls under way in one thread */
 };
@@ -159,6 +160,7 @@ static bool matches(struct calls *c, const struct profile *p, uint32_t frame)
         const struct profile_frame *f = &p->frames[frame];
         const char *name =
             intern_get(p->strings, p->lines[f->first_line + f->n_lines - 1].function);
+        c->frames -= c->frames < FRAMES_PER_MATCH ? c->frames : FRAMES_PER_MATCH;
         c->matches[frame] = regexec(c->re, name, 0, NULL, 0) == 0 ? MATCH_YES : MATCH_NO;
     }
     return c->matches[frame] == MATCH_YES;

@@ -90,7 +90,10 @@ async function saveSnapshot() {
             headers: {"X-Oxprof-Secret": status.secret},
             body: new URLSearchParams({format: "pprof"}),
         });
-        if (!answer.ok) throw new Refused(`refused (${answer.status})`);
+        if (!answer.ok) {
+            const body = await answer.json().catch(() => ({}));
+            throw new Refused(body.error || `refused (${answer.status})`);
+        }
         const link = element("a");
         link.href = URL.createObjectURL(await answer.blob());
         link.download = "oxprof.pb.gz";
