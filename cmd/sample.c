@@ -193,6 +193,15 @@ static void follow_calls(struct run *r)
     calls_digest(r->calls, named);
 }
 
+/* Of calls that were all under way as sampling began, nothing is known. */
+static void print_seconds(double ns, FILE *out)
+{
+    if (ns > 0)
+        fprintf(out, "%10.4f ", ns / 1e9);
+    else
+        fprintf(out, "%10s ", "-");
+}
+
 /* As comments: whoever adds up the report's columns does not see them. Other formats have no
  * comments, and what goes into a file is the report alone. */
 static void print_calls(struct run *r, const struct profile *p)
@@ -211,9 +220,10 @@ static void print_calls(struct run *r, const struct profile *p)
     for (size_t i = 0; i < n; i++) {
         char name[1024];
         escape_text(name, sizeof(name), intern_get(p->strings, rows[i].function), NULL);
-        fprintf(out, "# %6" PRIu64 " %10.4f %10.4f %8" PRIu64 "  %s\n", rows[i].calls,
-                rows[i].whole ? rows[i].sum_ns / (double)rows[i].whole / 1e9 : 0,
-                rows[i].longest_ns / 1e9, rows[i].running, name);
+        fprintf(out, "# %6" PRIu64 " ", rows[i].calls);
+        print_seconds(rows[i].whole ? rows[i].sum_ns / (double)rows[i].whole : 0, out);
+        print_seconds(rows[i].longest_ns, out);
+        fprintf(out, "%8" PRIu64 "  %s\n", rows[i].running, name);
     }
     if (calls_dropped_any(&dropped))
         fprintf(out,

@@ -42,9 +42,9 @@ struct web {
     pthread_t thread;
     _Atomic bool ending;
     struct client *oldest, *newest;
-    size_t n_clients; /* but those that are shut */
-    struct request *waiting;
-    size_t answer_bytes; /* of all requests */
+    size_t n_clients;        /* but those that are shut */
+    struct request *waiting; /* the oldest first */
+    size_t answer_bytes;     /* of all requests */
 };
 
 struct route;
@@ -64,11 +64,16 @@ struct request {
         password[FIELD_MAX_BYTES];
     struct MHD_PostProcessor *form;
 
-    /* a profile of the next seconds */
+    /* what it waits for: a profile of the next seconds, if it has a mark, or a command's outcome */
     struct request *next_waiting;
     bool waits;
     uint64_t due_ns;
     struct mirror_mark mark;
+    enum { COMMAND_NONE, COMMAND_QUEUED, COMMAND_ASKED, COMMAND_ENDED } command;
+    enum command_kind kind;
+    uint64_t value_ns;
+    int outcome; /* of COMMAND_ENDED: as mirror_command() */
+    struct error refusal;
 
     /* the answer */
     unsigned status;
@@ -96,6 +101,13 @@ const struct route *route_find(const char *path, bool post, bool *ret_other_meth
 /* The answer is {"error": sentence}; what was written of it is void. */
 void answer_error(struct request *r, unsigned status, const char *sentence);
 bool request_query(struct request *r, struct error *err);
+/* True: it has an outcome. Else the request waits for that, and its route is asked once more: the
+ * sampler may be slow, and whoever else looks does not wait for it. */
+bool request_command(struct request *r, enum command_kind kind, uint64_t value_ns);
+/* Asks the sampler, and looks for its answer, once; where it is late, what there is is the outcome.
+ * In the order in which requests began to wait: who has asked gets the answer before the next asks.
+ */
+bool command_has_ended(struct request *r, bool late);
 
 const char *request_header(const struct request *r, const char *name);
 const char *request_argument(const struct request *r, const char *name);

@@ -16,6 +16,7 @@
 
 enum {
     TURN_MS = 100,
+    COMMAND_TURN_MS = 5,      /* while the outcome of one is awaited */
     CLIENTS_MAX = 128,        /* past it the one that has sent no whole request for longest goes */
     DAEMON_CLIENTS_MAX = 512, /* with those that are shut, until libmicrohttpd has seen it */
     CLIENT_MEMORY_BYTES =
@@ -201,8 +202,11 @@ static enum MHD_Result send_refusal(struct request *r, const char *url)
 
 static void await_time(struct request *r)
 {
-    r->next_waiting = r->web->waiting;
-    r->web->waiting = r;
+    struct request **last = &r->web->waiting;
+    while (*last)
+        last = &(*last)->next_waiting;
+    r->next_waiting = NULL;
+    *last = r;
     set_state(r->client, CLIENT_WAITING);
     MHD_suspend_connection(r->connection);
 }
@@ -376,20 +380,33 @@ static bool has_gone(const struct client *c)
     return poll(&p, 1, 0) > 0;
 }
 
+static bool is_due(struct request *r, uint64_t now)
+{
+    bool late = now >= r->due_ns || atomic_load(&r->web->ending);
+    return r->command == COMMAND_NONE ? late || has_gone(r->client) : command_has_ended(r, late);
+}
+
 static void resume_due(struct web *w)
 {
     uint64_t now = clock_now_ns();
     for (struct request *r = w->waiting, *next; r; r = next) {
         next = r->next_waiting;
-        bool gone = has_gone(r->client);
-        if (now < r->due_ns && !atomic_load(&w->ending) && !gone)
+        if (!is_due(r, now))
             continue;
-        if (gone)
+        if (r->command == COMMAND_NONE && has_gone(r->client))
             shut(w, r->client);
         wait_no_more(w, r);
         set_state(r->client, CLIENT_BODY);
         MHD_resume_connection(r->connection);
     }
+}
+
+static bool awaits_command(const struct web *w)
+{
+    const struct request *r = w->waiting;
+    while (r && r->command == COMMAND_NONE)
+        r = r->next_waiting;
+    return r;
 }
 
 static bool somebody_reads(const struct web *w)
@@ -420,7 +437,7 @@ static void *web_main(void *web)
         mirror_follow(w->mirror, w->feed);
         resume_due(w);
         shut_slow(w);
-        MHD_run_wait(w->daemon, TURN_MS);
+        MHD_run_wait(w->daemon, awaits_command(w) ? COMMAND_TURN_MS : TURN_MS);
     }
     finish_answers(w);
     return NULL;
