@@ -230,7 +230,7 @@ static bool came_late(const struct interpreter *py, uint64_t fresh_before, struc
 {
     enum { LATE_NS = 2 * 1000 * 1000 };
     struct proc_run run;
-    if (snap->refs_copied || py->codes.fresh == fresh_before ||
+    if ((snap->refs_copied && !snap->pieces_cut) || py->codes.fresh == fresh_before ||
         clock_now_ns() - snap->taken_ns < LATE_NS)
         return false;
     bool slept = snap->source == SOURCE_ASLEEP &&
