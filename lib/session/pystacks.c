@@ -166,11 +166,11 @@ static struct snapfile_shown shown_python(const struct session *s, const struct 
                                    .line = f->line};
 }
 
-/* With the snapshot that was kept last: its pieces, which this was read from, are not. */
+/* With the snapshot that has just been kept: its pieces, which this was read from, are not. */
 static void keep_shown(struct session *s, const struct merged_stack *merged, bool waits, size_t n)
 {
     const struct python_work *k = s->python_work;
-    struct kept_snapshot *kept = &s->kept[s->n_kept - 1];
+    struct kept_snapshot *kept = &s->kept[s->kept_last];
     struct snapfile_shown *shown = mem_alloc((n + 1) * sizeof(*shown));
     size_t i = 0, n_shown = 0;
     if (waits)

@@ -146,6 +146,7 @@ struct session {
     struct python_files *python_files; /* owned; what was found of CPython in modules */
     struct kept_snapshot *kept;
     size_t n_kept, kept_cap;
+    size_t kept_last;               /* the one of the walk under way */
     char label[THREAD_LABEL_BYTES]; /* of the thread last asked for */
     char *warnings[WARNINGS_MAX];   /* owned */
     size_t n_warnings;
