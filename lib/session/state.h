@@ -169,6 +169,7 @@ struct session {
     struct python_files *python_files; /* owned; what was found of CPython in modules */
     struct kept_snapshot *kept;
     size_t n_kept, kept_cap;
+    size_t kept_last; /* the one of the walk under way */
     struct waits waits;
     char label[THREAD_LABEL_BYTES]; /* of the thread last asked for */
     char *warnings[WARNINGS_MAX];   /* owned */
