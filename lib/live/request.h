@@ -83,6 +83,33 @@ struct request {
     char disposition[120];
 };
 
+/*
+ * clients.c: connections, bounded in number and in the time that each step may take.
+ */
+/* It is at this from now on. */
+void client_set_state(struct client *c, enum client_state state);
+/* libmicrohttpd sees the end of the connection and closes it. */
+void client_shut(struct web *w, struct client *c);
+/* The other side has closed it. Nothing reads from a suspended connection, so libmicrohttpd does
+ * not see its end. */
+bool client_has_gone(const struct client *c);
+/* Those that have been at one step for too long. */
+void clients_shut_slow(struct web *w);
+bool clients_any_reads(const struct web *w);
+/* MHD_OPTION_NOTIFY_CONNECTION; the socket's context is its struct client. */
+void clients_on_connection(void *web, struct MHD_Connection *connection, void **socket_context,
+                           enum MHD_ConnectionNotificationCode what);
+
+/*
+ * answer.c: queues an answer with what request says of it; MHD_NO where there is no memory.
+ */
+/* Takes the text. */
+enum MHD_Result answer_send(struct request *r, char *text, size_t bytes);
+/* Nothing is said, but to somebody who may log in. */
+enum MHD_Result answer_send_refusal(struct request *r, const char *url);
+/* {"error": request->failure} in place of the body. */
+enum MHD_Result answer_send_failure(struct request *r);
+
 /* False: it may not be asked, and request->status says what to answer. */
 bool gate_admits(struct request *r, const char *url, const char *method);
 /* Between its head and its answer there may be an hour, and a logout. */
