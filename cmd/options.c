@@ -49,34 +49,42 @@ static const struct option_rule *rule_of(int code)
     return NULL;
 }
 
-/* Of another subcommand. */
-static bool known_elsewhere(const char *word)
+/* Whether another subcommand has it; word: "--rate" or "--rate=5". */
+static bool long_elsewhere(const char *word)
 {
     for (int i = 0; i < OPTION_RULES; i++) {
         size_t len = strlen(option_rules[i].name);
-        bool by_letter =
-            option_rules[i].letter && word[0] == '-' && word[1] == option_rules[i].letter;
-        bool by_name = !strncmp(word, "--", 2) && !strncmp(word + 2, option_rules[i].name, len) &&
-                       strchr("=", word[2 + len]);
-        if (by_letter || by_name)
+        if (!strncmp(word, "--", 2) && !strncmp(word + 2, option_rules[i].name, len) &&
+            strchr("=", word[2 + len]))
             return true;
     }
     return false;
 }
 
+/* A letter may stand among others: the word that it is in is not known before the last of them. */
+static bool complain_letter(void)
+{
+    char letter[8];
+    escape_text(letter, sizeof(letter), (char[]){(char)optopt, '\0'}, NULL);
+    if (rule_of(optopt))
+        say("option '-%s' is none of this command's (see oxprof help)", letter);
+    else
+        say("unknown option '-%s' (see oxprof --help)", letter);
+    return false;
+}
+
 static bool complain(int code, char **argv)
 {
-    char word[300], letter[8];
+    char word[300];
     escape_text(word, sizeof(word), argv[optind - 1], NULL);
-    escape_text(letter, sizeof(letter), (char[]){(char)optopt, '\0'}, NULL);
     if (code == ':')
         say("option '%s' needs a value (see oxprof --help)", word);
-    else if (optopt < LONG_ONLY && known_elsewhere(argv[optind - 1]))
-        say("option '%s' is none of this command's (see oxprof help)", word);
-    else if (optopt > 0 && optopt < LONG_ONLY && strncmp(argv[optind - 1], "--", 2))
-        say("unknown option '-%s' (see oxprof --help)", letter);
     else if (optopt >= LONG_ONLY)
         say("option '%s' takes no value (see oxprof --help)", word);
+    else if (optopt > 0)
+        return complain_letter();
+    else if (long_elsewhere(argv[optind - 1]))
+        say("option '%s' is none of this command's (see oxprof help)", word);
     else
         say("unknown or ambiguous option '%s' (see oxprof --help)", word);
     return false;

@@ -1,42 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/escape.h"
-#include "capture/launcher.h"
-#include "cmd/cmd.h"
-#include "cmd/loop.h"
-#include "cmd/progress.h"
-#include "live/calls.h"
+#include "cmd/sample.h"
 #include "target/proctext.h"
 
 enum {
     STOPS_NS = 100 * 1000 * 1000, /* how long a report waits for stops under way */
     TURN_NS = 250 * 1000 * 1000,  /* how long a face does */
-};
-
-/* One run of `oxprof -p` or `oxprof -- CMD`. */
-struct run {
-    struct options opt;
-    struct loop loop;
-    struct guardian guardian;
-    struct launcher launcher; /* pid 0: attached */
-    struct session *session;
-    struct progress progress;
-    size_t warnings_shown;
-    bool stop_asked;         /* by the user or the time: sampling has ended */
-    const struct face *face; /* borrowed; NULL: the report is all that is seen */
-    bool face_ended;
-    uint64_t turned_ns;  /* when the face had its last turn */
-    struct calls *calls; /* owned; NULL: not followed, or by the face */
 };
 
 int exit_of_error(int rc)
@@ -84,18 +59,6 @@ int add_targets(struct session *s, const struct options *opt)
         return EXIT_DONE;
     say("%s", err.text);
     return exit_of_error(rc);
-}
-
-static void show_warnings(struct run *r)
-{
-    const char *text;
-    if (r->face && r->face->owns_terminal && !r->face_ended)
-        return;
-    for (; (text = session_warning(r->session, r->warnings_shown)); r->warnings_shown++) {
-        progress_clear(&r->progress);
-        if (!r->opt.quiet)
-            say("%s", text);
-    }
 }
 
 void prepare_terminal(struct options *opt)
@@ -193,36 +156,6 @@ static void follow_calls(struct run *r)
     calls_digest(r->calls, named);
 }
 
-/* As comments: whoever adds up the report's columns does not see them. Other formats have no
- * comments, and what goes into a file is the report alone. */
-static void print_calls(struct run *r, const struct profile *p)
-{
-    size_t n;
-    struct calls_dropped dropped;
-    if (!r->calls)
-        return;
-    bool with_text = !r->opt.output && !strcmp(output_format(&r->opt), "text");
-    FILE *out = with_text ? stdout : stderr;
-    calls_digest_all(r->calls);
-    struct call_row *rows = calls_table(r->calls, &n, &dropped);
-    fputs("#\n# calls (those shorter than the interval are mostly not seen)\n"
-          "#  CALLS     MEAN S  LONGEST S  RUNNING  FUNCTION\n",
-          out);
-    for (size_t i = 0; i < n; i++) {
-        char name[1024];
-        escape_text(name, sizeof(name), intern_get(p->strings, rows[i].function), NULL);
-        fprintf(out, "# %6" PRIu64 " %10.4f %10.4f %8" PRIu64 "  %s\n", rows[i].calls,
-                rows[i].whole ? rows[i].sum_ns / (double)rows[i].whole / 1e9 : 0,
-                rows[i].longest_ns / 1e9, rows[i].running, name);
-    }
-    if (calls_dropped_any(&dropped))
-        fprintf(out,
-                "# not counted: stretches that came too fast %" PRIu64
-                ", with functions past the most %" PRIu64 ", with calls too deep %" PRIu64 "\n",
-                dropped.stretches, dropped.functions, dropped.nested);
-    free(rows);
-}
-
 static bool is_over(const struct run *r)
 {
     return !r->face && (r->launcher.pid > 0 ? !child_runs(r) : session_finished(r->session));
@@ -256,97 +189,10 @@ static void sample(struct run *r)
         turn(r);
         if (session_stopping(r->session))
             continue; /* a terminal may keep a writer waiting */
-        show_warnings(r);
+        sample_show_warnings(r);
         progress_update(&r->progress, session_samples(r->session), session_paused(r->session));
     }
     session_finish(r->session);
-}
-
-/* -v: which modules lack names, and what to do about it. */
-static void show_advice(struct run *r)
-{
-    char path[1024], advice[400];
-    const char *module;
-    for (size_t i = 0; session_advice(r->session, i, &module, advice, sizeof(advice)); i++) {
-        escape_text(path, sizeof(path), module, NULL);
-        if (advice[0])
-            say("%s: %s", path, advice);
-    }
-}
-
-/* How the command ended, as the shell would say it. */
-static int exit_of_child(const struct run *r)
-{
-    int status = 0;
-    if (!session_child_status(r->session, &status))
-        return EXIT_LAUNCH_FAILED;
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-static int report(struct run *r)
-{
-    struct error err;
-    bool launched = r->launcher.pid > 0;
-    int done = launched ? exit_of_child(r) : EXIT_DONE;
-    struct profile *p = session_profile(r->session);
-    show_warnings(r);
-    if (r->opt.verbose)
-        show_advice(r);
-    progress_end(&r->progress, session_samples(r->session));
-    if (!session_stopping(r->session))
-        guardian_end(&r->guardian);
-    if (r->face && !r->opt.output)
-        return done;
-    if (!session_samples(r->session) && !launched) {
-        say("no samples: %s", session_paused(r->session)
-                                  ? "it stayed paused (SIGUSR2 resumes)"
-                                  : "the target ended, or nothing ran, too soon");
-        return EXIT_NO_SAMPLES;
-    }
-    if (p->untimed)
-        say("the order in time ends early: %" PRIu64 " of %" PRIu64
-            " samples came after its limit, and are left out",
-            p->untimed, session_samples(r->session));
-    if (!launched)
-        loop_end(&r->loop);
-    if (output_report(&r->opt, p, stdout, &err) == 0) {
-        print_calls(r, p);
-        return done;
-    }
-    say("%s", err.text);
-    return launched ? EXIT_LAUNCH_FAILED : EXIT_FAILED;
-}
-
-/*
- * A stop has not come in time: its thread hangs in the kernel, or gets no CPU. Should it come now,
- * the thread must not wait for the report to be named, written and read by whoever reads it. So a
- * child of ours, which traces nobody, does that, and we go on ending stops.
- */
-static int report_apart(struct run *r)
-{
-    enum { LOOK_NS = 50 * 1000 * 1000 };
-    struct timespec wait = clock_timespec(LOOK_NS);
-    unsigned char code = EXIT_FAILED;
-    int done[2];
-    pid_t writer = pipe2(done, O_CLOEXEC | O_NONBLOCK) < 0 ? -1 : fork();
-    if (writer < 0) {
-        say("the report can't be written: %s", strerror(errno));
-        return EXIT_FAILED;
-    }
-    if (writer == 0) {
-        code = (unsigned char)report(r);
-        fflush(stdout);
-        _exit(write(done[1], &code, 1) == 1 ? code : EXIT_FAILED);
-    }
-    close(done[1]);
-    while (read(done[0], &code, 1) < 0 && errno == EAGAIN) {
-        int sig = sigtimedwait(&r->loop.awaited, NULL, &wait);
-        if (sig == SIGINT || sig == SIGTERM || sig == SIGHUP || sig == SIGQUIT)
-            kill(writer, sig);
-        session_collect(r->session);
-    }
-    close(done[0]);
-    return code;
 }
 
 void prepare_sampler(void)
@@ -445,7 +291,7 @@ static int run(struct run *r)
         progress_begin(&r->progress, &r->opt, launched || r->face);
         sample(r);
         end_face(r);
-        code = session_stopping(r->session) ? report_apart(r) : report(r);
+        code = sample_report(r);
     }
     end_face(r);
     guardian_end(&r->guardian);
@@ -467,6 +313,8 @@ static int sample_with(struct run *r, int argc, char **argv, const struct sample
     r->opt.default_format = defaults->format;
     if (!r->opt.output_given)
         r->opt.output = defaults->output;
+    if (!options_fit_format(&r->opt, output_format(&r->opt)))
+        return EXIT_USAGE;
     prepare_terminal(&r->opt);
     return run(r);
 }

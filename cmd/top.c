@@ -147,6 +147,8 @@ int top_main(int argc, char **argv)
         say("the view has its own keys; options for a report need -o FILE, where it is written "
             "at the end");
         code = EXIT_USAGE;
+    } else if (!options_fit_format(&opt, output_format(&opt))) {
+        code = EXIT_USAGE;
     } else {
         code = guard(&opt);
     }

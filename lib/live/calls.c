@@ -13,6 +13,7 @@ enum {
     DEPTH_MAX = 1024,        /* as UNWIND_FRAMES_MAX */
     EVENTS_MAX = 1 << 20,    /* not yet worked off; past it they are dropped */
     FRAMES_PER_TURN = 20000, /* of the stacks that are worked off; some 10 ns each */
+    FRAMES_PER_MATCH = 100,  /* a regular expression takes a microsecond or more */
     FUNCTIONS_MAX = 1 << 14, /* that match */
     OPEN_MAX = 64,           /* calls under way in one thread */
 };
@@ -91,7 +92,7 @@ static struct call_thread *thread_of(struct calls *c, uint32_t thread)
 
 static void push(struct calls *c, uint32_t thread, const struct call_thread *t)
 {
-    if (c->n_events == EVENTS_MAX) {
+    if (c->n_events - c->n_done == EVENTS_MAX) {
         c->dropped.stretches++;
         return;
     }
@@ -159,6 +160,7 @@ static bool matches(struct calls *c, const struct profile *p, uint32_t frame)
         const struct profile_frame *f = &p->frames[frame];
         const char *name =
             intern_get(p->strings, p->lines[f->first_line + f->n_lines - 1].function);
+        c->frames -= c->frames < FRAMES_PER_MATCH ? c->frames : FRAMES_PER_MATCH;
         c->matches[frame] = regexec(c->re, name, 0, NULL, 0) == 0 ? MATCH_YES : MATCH_NO;
     }
     return c->matches[frame] == MATCH_YES;
@@ -328,6 +330,7 @@ void calls_digest_all(struct calls *c)
 
 void calls_interrupted(struct calls *c)
 {
+    c->dropped.stretches += c->n_events - c->n_done;
     c->n_done = c->n_events = 0;
     for (size_t i = 0; i < c->n_threads; i++) {
         for (size_t k = 0; k < c->threads[i].n_open; k++)
@@ -397,6 +400,14 @@ bool calls_dropped_any(const struct calls_dropped *d)
     return d->stretches || d->functions || d->nested;
 }
 
+/* Empty where no whole call was seen: nothing is known then. */
+static void csv_seconds(double ns, FILE *out)
+{
+    if (ns > 0)
+        fprintf(out, "%.6f", ns / 1e9);
+    putc(',', out);
+}
+
 static void csv_dropped(const char *what, uint64_t n, FILE *out)
 {
     if (n)
@@ -409,8 +420,10 @@ void calls_csv(const struct profile *p, const struct call_row *rows, size_t n,
     fputs("calls,mean_s,longest_s,running,function,module\r\n", out);
     for (size_t i = 0; i < n; i++) {
         const struct call_row *r = &rows[i];
-        fprintf(out, "%" PRIu64 ",%.6f,%.6f,%" PRIu64 ",", r->calls,
-                r->whole ? r->sum_ns / (double)r->whole / 1e9 : 0, r->longest_ns / 1e9, r->running);
+        fprintf(out, "%" PRIu64 ",", r->calls);
+        csv_seconds(r->whole ? r->sum_ns / (double)r->whole : 0, out);
+        csv_seconds(r->longest_ns, out);
+        fprintf(out, "%" PRIu64 ",", r->running);
         csv_text(p, r->function, out);
         putc(',', out);
         csv_text(p, r->module, out);

@@ -59,7 +59,8 @@ void calls_reset(struct calls *c);
 struct call_row *calls_table(struct calls *c, size_t *ret_n, struct calls_dropped *ret_dropped);
 
 /* "calls,mean_s,longest_s,running,function,module" and a line for each; quoted as RFC 4180 says.
- * Where something was dropped, lines without figures say so at the end. */
+ * A time that is not known is empty. Where something was dropped, lines without figures say so at
+ * the end. */
 void calls_csv(const struct profile *p, const struct call_row *rows, size_t n,
                const struct calls_dropped *dropped, FILE *out);
 

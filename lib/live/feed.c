@@ -251,7 +251,7 @@ static int execute(struct feed *f, enum command_kind kind, uint64_t value_ns)
         session_pause(s);
     } else if (kind == COMMAND_RESUME) {
         session_resume(s);
-        if (f->calls)
+        if (f->calls && before.paused)
             calls_interrupted(f->calls);
     } else if (kind == COMMAND_RESET) {
         session_reset(s);

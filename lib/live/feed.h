@@ -74,7 +74,7 @@ enum command_kind {
     COMMAND_STOP,     /* for good: the target is not touched any more */
 };
 
-/* For mirror_command(). 0; -EBUSY: the command before is still to be done. */
+/* For mirror_answer(). 0; -EBUSY: the command before is still to be done. */
 int feed_ask(struct feed *f, enum command_kind kind, uint64_t value_ns, struct error *err);
 /* Waits until the command has been done, and its outcome is in the delta that is to be taken: 0, or
  * what it was refused with (-ERANGE: an interval that the session refuses, -ESHUTDOWN: sampling has

@@ -188,19 +188,22 @@ bool mirror_follow(struct mirror *m, struct feed *f)
     return d != NULL;
 }
 
-int mirror_command(struct mirror *m, struct feed *f, enum command_kind kind, uint64_t value_ns,
-                   struct error *err)
+int mirror_answer(struct mirror *m, struct feed *f, uint64_t until_ns, struct error *err)
 {
-    uint64_t until_ns = clock_now_ns() + OX_NS_PER_S;
-    int rc = feed_ask(f, kind, value_ns, err);
-    if (rc < 0)
-        return rc;
+    int rc;
     do {
         mirror_follow(m, f);
         rc = feed_answer(f, until_ns, err);
     } while (rc == -EAGAIN);
     mirror_follow(m, f);
     return rc;
+}
+
+int mirror_command(struct mirror *m, struct feed *f, enum command_kind kind, uint64_t value_ns,
+                   struct error *err)
+{
+    int rc = feed_ask(f, kind, value_ns, err);
+    return rc < 0 ? rc : mirror_answer(m, f, clock_now_ns() + OX_NS_PER_S, err);
 }
 
 /* --- views */

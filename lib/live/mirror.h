@@ -43,6 +43,9 @@ void mirror_free(struct mirror *m);
 void mirror_apply(struct mirror *m, struct delta *d);
 /* Applies what the feed has. False: nothing new. */
 bool mirror_follow(struct mirror *m, struct feed *f);
+/* Of what feed_ask() took: waits as feed_answer() does, but never returns -EAGAIN, and shows what
+ * has come of it. until_ns 0: waits for nothing. */
+int mirror_answer(struct mirror *m, struct feed *f, uint64_t until_ns, struct error *err);
 /* Waits until the sampler has done it, for a second at most, and shows what has come of it: as
  * feed_answer(); -EINPROGRESS: it will be done; -EBUSY: it will not, the one before is still to be
  * done. One face's thread at a time. */

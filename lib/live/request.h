@@ -42,9 +42,9 @@ struct web {
     pthread_t thread;
     _Atomic bool ending;
     struct client *oldest, *newest;
-    size_t n_clients; /* but those that are shut */
-    struct request *waiting;
-    size_t answer_bytes; /* of all requests */
+    size_t n_clients;        /* but those that are shut */
+    struct request *waiting; /* the oldest first */
+    size_t answer_bytes;     /* of all requests */
 };
 
 struct route;
@@ -64,11 +64,16 @@ struct request {
         password[FIELD_MAX_BYTES];
     struct MHD_PostProcessor *form;
 
-    /* a profile of the next seconds */
+    /* what it waits for: a profile of the next seconds, if it has a mark, or a command's outcome */
     struct request *next_waiting;
     bool waits;
     uint64_t due_ns;
     struct mirror_mark mark;
+    enum { COMMAND_NONE, COMMAND_QUEUED, COMMAND_ASKED, COMMAND_ENDED } command;
+    enum command_kind kind;
+    uint64_t value_ns;
+    int outcome; /* of COMMAND_ENDED: as mirror_command() */
+    struct error refusal;
 
     /* the answer */
     unsigned status;
@@ -77,6 +82,33 @@ struct request {
     const char *type, *location, *cookie, *allow;
     char disposition[120];
 };
+
+/*
+ * clients.c: connections, bounded in number and in the time that each step may take.
+ */
+/* It is at this from now on. */
+void client_set_state(struct client *c, enum client_state state);
+/* libmicrohttpd sees the end of the connection and closes it. */
+void client_shut(struct web *w, struct client *c);
+/* The other side has closed it. Nothing reads from a suspended connection, so libmicrohttpd does
+ * not see its end. */
+bool client_has_gone(const struct client *c);
+/* Those that have been at one step for too long. */
+void clients_shut_slow(struct web *w);
+bool clients_any_reads(const struct web *w);
+/* MHD_OPTION_NOTIFY_CONNECTION; the socket's context is its struct client. */
+void clients_on_connection(void *web, struct MHD_Connection *connection, void **socket_context,
+                           enum MHD_ConnectionNotificationCode what);
+
+/*
+ * answer.c: queues an answer with what request says of it; MHD_NO where there is no memory.
+ */
+/* Takes the text. */
+enum MHD_Result answer_send(struct request *r, char *text, size_t bytes);
+/* Nothing is said, but to somebody who may log in. */
+enum MHD_Result answer_send_refusal(struct request *r, const char *url);
+/* {"error": request->failure} in place of the body. */
+enum MHD_Result answer_send_failure(struct request *r);
 
 /* False: it may not be asked, and request->status says what to answer. */
 bool gate_admits(struct request *r, const char *url, const char *method);
@@ -96,6 +128,13 @@ const struct route *route_find(const char *path, bool post, bool *ret_other_meth
 /* The answer is {"error": sentence}; what was written of it is void. */
 void answer_error(struct request *r, unsigned status, const char *sentence);
 bool request_query(struct request *r, struct error *err);
+/* True: it has an outcome. Else the request waits for that, and its route is asked once more: the
+ * sampler may be slow, and whoever else looks does not wait for it. */
+bool request_command(struct request *r, enum command_kind kind, uint64_t value_ns);
+/* Asks the sampler, and looks for its answer, once; where it is late, what there is is the outcome.
+ * In the order in which requests began to wait: who has asked gets the answer before the next asks.
+ */
+bool command_has_ended(struct request *r, bool late);
 
 const char *request_header(const struct request *r, const char *name);
 const char *request_argument(const struct request *r, const char *name);

@@ -239,7 +239,7 @@ static size_t count_waiting(const struct web *w)
 {
     size_t n = 0;
     for (const struct request *r = w->waiting; r; r = r->next_waiting)
-        n++;
+        n += r->mark.hits != NULL;
     return n;
 }
 
@@ -270,16 +270,17 @@ static void get_pprof(struct request *r, FILE *out)
 
 static void command(struct request *r, enum command_kind kind, uint64_t value_ns, FILE *out)
 {
-    struct error err;
-    int rc = mirror_command(r->web->mirror, r->web->feed, kind, value_ns, &err);
-    if (rc == -EINPROGRESS) {
+    int rc = request_command(r, kind, value_ns) ? r->outcome : 0;
+    if (r->waits) {
+        return;
+    } else if (rc == -EINPROGRESS) {
         r->status = MHD_HTTP_ACCEPTED;
         fputs("{\"pending\":true}\n", out);
     } else if (rc < 0) {
         unsigned status = rc == -ESHUTDOWN ? MHD_HTTP_CONFLICT
                           : rc == -EBUSY   ? MHD_HTTP_SERVICE_UNAVAILABLE
                                            : MHD_HTTP_BAD_REQUEST;
-        answer_error(r, status, err.text);
+        answer_error(r, status, r->refusal.text);
     } else {
         fputs("{\"done\":true}\n", out);
     }
@@ -288,16 +289,16 @@ static void command(struct request *r, enum command_kind kind, uint64_t value_ns
 /* Every thread's hits so far, as a file: what a download misses is what long sleepers are owed. */
 static void post_snapshot(struct request *r, FILE *out)
 {
-    struct error err;
     const char *format = request_argument(r, "format");
     format = format ? format : *r->format ? r->format : "pprof";
     if (!api_has_format(format)) {
         answer_error(r, MHD_HTTP_BAD_REQUEST, "format: api/status lists those that there are");
         return;
     }
-    int rc = mirror_command(r->web->mirror, r->web->feed, COMMAND_SNAPSHOT, 0, &err);
-    if (rc < 0 && rc != -ESHUTDOWN) /* ended, all is settled */
-        answer_error(r, MHD_HTTP_SERVICE_UNAVAILABLE, err.text);
+    if (!request_command(r, COMMAND_SNAPSHOT, 0))
+        return;
+    if (r->outcome < 0 && r->outcome != -ESHUTDOWN) /* ended, all is settled */
+        answer_error(r, MHD_HTTP_SERVICE_UNAVAILABLE, r->refusal.text);
     else
         write_profile(r, format, r->web->mirror->p, out);
 }

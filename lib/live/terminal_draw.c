@@ -87,7 +87,7 @@ static void draw_state(struct terminal *t)
     bool ended = s->finished || !s->processes;
     const char *name = !t->mirror->updates ? "starting"
                        : ended             ? "ended"
-                       : s->paused         ? "PAUSED"
+                       : s->paused         ? (s->stopping ? "PAUSING" : "PAUSED")
                                            : "";
     if (!*name)
         return;

@@ -171,12 +171,13 @@ struct profile {
     uint64_t unattributed;      /* samples that a limit put under the thread "[other]" */
     uint64_t hidden;            /* of a view: samples that its filter left out */
     /* of the adder's limits, since the beginning */
-    uint64_t modules_folded; /* mappings that came under the module "[other]" */
-    uint64_t mappings_cut;   /* how often a mapping found its table full */
-    uint64_t cfi_cut;        /* modules whose unwind information was not read to its end */
-    uint64_t tables_cut;     /* symbol tables that were not read to their end */
-    uint64_t lines_cut;      /* places whose debug information took too much to read */
-    uint64_t names_folded;   /* names that became "[other]", beside those of the strings */
+    uint64_t modules_folded;    /* mappings that came under the module "[other]" */
+    uint64_t mappings_cut;      /* how often a mapping found its table full */
+    uint64_t cfi_cut;           /* modules whose unwind information was not read to its end */
+    uint64_t tables_cut;        /* symbol tables that were not read to their end */
+    uint64_t lines_cut;         /* places whose debug information took too much to read */
+    uint64_t jit_lines_skipped; /* of JITs' maps: malformed, half-written, or past a limit */
+    uint64_t names_folded;      /* names that became "[other]", beside those of the strings */
     bool cpu_only;
     struct profile_cost cost;
 };

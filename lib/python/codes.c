@@ -189,8 +189,13 @@ static int decode(struct reading *r, struct python_code *code)
 static int renew(struct reading *r, struct python_code *code)
 {
     const struct python_moment *at = r->at;
-    if (read_header(r, at->codes_copied ? &at->then : &at->now, &r->h) < 0)
-        return -EFAULT;
+    if (!at->codes_copied || read_header(r, &at->then, &r->h) < 0) {
+        if (at->codes_copied && at->whole)
+            return -EFAULT;
+        r->used_now = true;
+        if (read_header(r, &at->now, &r->h) < 0)
+            return -EFAULT;
+    }
     if (!is_code(r))
         return -EBADMSG;
     if (!at->codes_copied && code->epoch && identity_of(&r->h) == code->identity &&

@@ -24,8 +24,10 @@ struct python_memory {
 struct python_moment {
     struct python_memory then; /* what was copied in that moment, and nothing else */
     struct python_memory now;  /* the process as it has run on since */
-    bool codes_copied;         /* code objects and their names too: no later ones are believed */
-    bool whole;                /* no limit has left anything out: what is not there was not */
+    /* Code objects and their names too: no later ones are believed but where a limit has left some
+     * out, and then only what can be told to be the same. */
+    bool codes_copied;
+    bool whole; /* no limit has left anything out: what is not there was not */
 };
 
 /* 0 or -EFAULT; also for addresses that no program of x86-64 can have. */

@@ -11,17 +11,27 @@
  * The format of Callgrind's output (valgrind.org/docs/manual/cl-format.html), for KCachegrind and
  * callgrind_annotate. Three events: all samples, those on the CPU, those waiting.
  *
- * Readers take for a function's inclusive cost its own cost and that of its calls, or as
- * callgrind_annotate does, that of the calls to it: both have to be right, or it grows over all
- * samples. So what a function does while it is called again stands under a name of its own, as
- * valgrind --separate-recs=2 has it: main > f > g > f with 3 hits is main calls f 3, f calls g 3, g
- * calls f'2 3, and f'2 has the 3. Inclusive: 3 each, as TOTAL has it; SELF of f is that of f and
- * f'2. What recurs once more is in f'2 already.
+ * KCachegrind takes for a function's inclusive cost its own cost and that of its calls,
+ * callgrind_annotate that of the calls to it: both have to be right. So no name may come twice in a
+ * sample. What a function does while it is called again stands under a name of its own, as with
+ * valgrind --separate-recs: main > f > g > f with 3 hits is main calls f 3, f calls g 3, g calls
+ * f'2 3, and f'2 has the 3. Inclusive: 3 each, as TOTAL has it; SELF of f is that of f and f'2.
+ *
+ * What recurs once more, with nothing new since, is in f'2 already: main > f > g > f > g > f is the
+ * same as above. Where something is new, the way to it has to stay: main > f > f > h > f is main,
+ * f, f'2, h, f'3.
  */
 struct edge {
-    uint32_t caller,
-        callee; /* nodes: twice a function's place in by_name; one more where it recurs */
+    uint64_t caller, callee; /* nodes: a function's place in by_name << 32, and which time it is */
     uint64_t hits[PROFILE_STATES];
+};
+
+static const uint64_t itself = 0; /* as a callee: the caller's own cost. No node is 0 */
+
+/* What a function had in a stack. */
+struct visit {
+    size_t stack, at; /* the stack that met it last; where on the path it was put last */
+    uint32_t times;   /* how often it is there */
 };
 
 struct callgrind {
@@ -29,10 +39,12 @@ struct callgrind {
     FILE *out;
     struct tabulation tab;
     struct stack_functions stack;
-    uint32_t *by_name, *place_of;     /* owned; functions by their names, and back */
-    uint64_t (*self)[PROFILE_STATES]; /* owned; by node */
-    size_t *seen;                     /* owned; by node: the stack that met it last */
-    struct edge *edges;               /* owned */
+    uint32_t *by_name, *place_of; /* owned; functions by their names, and back */
+    struct visit *visits;         /* owned; by place */
+    uint64_t *path;               /* owned; the nodes of the stack at work, root first */
+    size_t n_path, path_cap;
+    size_t fresh;       /* behind the last node of the path that was new to the stack */
+    struct edge *edges; /* owned */
     size_t n_edges, edges_cap;
     struct lookup by_edge;
     struct map named; /* what has a number already */
@@ -42,7 +54,7 @@ struct callgrind {
 /* Objects, files and functions are numbered apart. */
 enum name_space { OBJECTS, FILES, FUNCTIONS };
 
-static void add_edge(struct callgrind *c, uint32_t caller, uint32_t callee,
+static void add_edge(struct callgrind *c, uint64_t caller, uint64_t callee,
                      const struct profile_tally *t)
 {
     uint32_t hash = lookup_hash(&c->by_edge, caller, callee), known;
@@ -58,26 +70,50 @@ static void add_edge(struct callgrind *c, uint32_t caller, uint32_t callee,
     lookup_put(&c->by_edge, hash, (uint32_t)c->n_edges++);
 }
 
-/* Of the stack at work, counted from 1. */
-static uint32_t node_of(const struct callgrind *c, uint32_t function, size_t stack)
+static uint32_t place_in(uint64_t node)
 {
-    uint32_t node = 2 * c->place_of[function];
-    return c->seen[node] == stack ? node + 1 : node;
+    return (uint32_t)(node >> 32);
 }
 
+static uint32_t times_in(uint64_t node)
+{
+    return (uint32_t)node;
+}
+
+/* Since the last new function, each stands on the path once at most: where it was put last. */
+static bool recurs(const struct callgrind *c, uint32_t place)
+{
+    size_t at = c->visits[place].at;
+    return at >= c->fresh && at < c->n_path && place_in(c->path[at]) == place;
+}
+
+static void go_into(struct callgrind *c, uint32_t place, size_t stack)
+{
+    struct visit *v = &c->visits[place];
+    bool known = v->stack == stack;
+    if (!known)
+        *v = (struct visit){.stack = stack};
+    if (known && recurs(c, place)) {
+        while (c->n_path > v->at + 1)
+            c->visits[place_in(c->path[--c->n_path])].times--;
+        return;
+    }
+    v->at = c->n_path;
+    c->path = mem_grow(c->path, &c->path_cap, c->n_path + 1, sizeof(*c->path));
+    c->path[c->n_path++] = (uint64_t)place << 32 | ++v->times;
+    c->fresh = known ? c->fresh : c->n_path;
+}
+
+/* stack: counted from 1 */
 static void count_stack(struct callgrind *c, const struct profile_tally *t, size_t stack)
 {
-    uint32_t caller = UINT32_MAX, node = 0;
     stack_functions_of(&c->tab, t->node, &c->stack);
-    for (size_t k = c->stack.n; k-- > 0; caller = node) {
-        node = node_of(c, c->stack.items[k], stack);
-        if (c->seen[node] == stack)
-            continue;
-        c->seen[node] = stack;
-        if (caller != UINT32_MAX)
-            add_edge(c, caller, node, t);
-    }
-    c->self[node][t->state] += t->hits;
+    c->n_path = c->fresh = 0;
+    for (size_t k = c->stack.n; k-- > 0;)
+        go_into(c, c->place_of[c->stack.items[k]], stack);
+    for (size_t i = 1; i < c->n_path; i++)
+        add_edge(c, c->path[i - 1], c->path[i], t);
+    add_edge(c, c->path[c->n_path - 1], itself, t);
 }
 
 static void count(struct callgrind *c)
@@ -88,7 +124,7 @@ static void count(struct callgrind *c)
 }
 
 /* "fn=(7) name" at first, then "fn=(7)". Takes the text. */
-static void put_name(struct callgrind *c, const char *key, enum name_space space, uint32_t what,
+static void put_name(struct callgrind *c, const char *key, enum name_space space, uint64_t what,
                      char *text)
 {
     const uint64_t *known = map_find(&c->named, space, what);
@@ -109,24 +145,29 @@ static char *or_unknown(char *text)
     return mem_strdup("???");
 }
 
-static const struct report_row *row_of(const struct callgrind *c, uint32_t node)
+static const struct report_row *row_of(const struct callgrind *c, uint64_t node)
 {
-    return &c->tab.functions[c->by_name[node / 2]].row;
+    return &c->tab.functions[c->by_name[place_in(node)]].row;
 }
 
-static void put_function(struct callgrind *c, uint32_t node, bool called)
+static char *name_of(const struct callgrind *c, uint64_t node)
+{
+    OX_FREE char *name = report_function_label(c->p, c->tab.opt, row_of(c, node));
+    uint32_t times = times_in(node);
+    return times > 1 ? mem_printf("%s'%" PRIu32, name, times) : OX_TAKE(name);
+}
+
+static void put_function(struct callgrind *c, uint64_t node, bool called)
 {
     const struct report_row *row = row_of(c, node);
-    OX_FREE char *name = report_function_label(c->p, c->tab.opt, row);
     put_name(c, called ? "cob" : "ob", OBJECTS, row->module,
              or_unknown(report_escaped(c->p, row->module, NULL)));
     put_name(c, called ? "cfi" : "fl", FILES, row->file,
              or_unknown(report_escaped(c->p, row->file, NULL)));
-    put_name(c, called ? "cfn" : "fn", FUNCTIONS, node,
-             mem_printf("%s%s", name, node % 2 ? "'2" : ""));
+    put_name(c, called ? "cfn" : "fn", FUNCTIONS, node, name_of(c, node));
 }
 
-static void put_cost(struct callgrind *c, uint32_t node, const uint64_t hits[PROFILE_STATES])
+static void put_cost(struct callgrind *c, uint64_t node, const uint64_t hits[PROFILE_STATES])
 {
     fprintf(c->out, "%" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", row_of(c, node)->line,
             hits[PROFILE_CPU] + hits[PROFILE_WAIT], hits[PROFILE_CPU], hits[PROFILE_WAIT]);
@@ -147,22 +188,28 @@ static void put_calls(struct callgrind *c, const struct edge *edge)
     put_cost(c, edge->caller, edge->hits);
 }
 
+/* One function's, its own cost first; returns what follows. */
+static const struct edge *put_edges(struct callgrind *c, const struct edge *edge,
+                                    const struct edge *end)
+{
+    static const uint64_t nothing[PROFILE_STATES];
+    uint64_t caller = edge->caller;
+    bool own = edge->callee == itself;
+    fputc('\n', c->out);
+    put_function(c, caller, false);
+    put_cost(c, caller, own ? edge->hits : nothing);
+    for (edge += own; edge < end && edge->caller == caller; edge++)
+        put_calls(c, edge);
+    return edge;
+}
+
 static void put_functions(struct callgrind *c)
 {
     const struct edge *edge = c->edges, *end = edge ? edge + c->n_edges : NULL;
     if (edge)
         qsort(c->edges, c->n_edges, sizeof(*c->edges), compare_edges);
-    for (uint32_t node = 0; node < 2 * c->tab.n_functions; node++) {
-        const uint64_t *self = c->self[node];
-        bool calls = edge < end && edge->caller == node;
-        if (!calls && !self[PROFILE_CPU] && !self[PROFILE_WAIT])
-            continue;
-        fputc('\n', c->out);
-        put_function(c, node, false);
-        put_cost(c, node, self);
-        for (; edge < end && edge->caller == node; edge++)
-            put_calls(c, edge);
-    }
+    while (edge < end)
+        edge = put_edges(c, edge, end);
 }
 
 static void put_head(struct callgrind *c)
@@ -183,19 +230,18 @@ int report_callgrind(const struct profile *p, const struct report_options *opt, 
     struct callgrind c = {.p = p, .out = out};
     tabulation_init(&c.tab, p, opt);
     lookup_init(&c.by_edge);
-    c.self = mem_alloc(2 * c.tab.n_functions * sizeof(*c.self));
     c.by_name = tabulation_by_name(&c.tab);
     c.place_of = mem_alloc(c.tab.n_functions * sizeof(*c.place_of));
     for (uint32_t i = 0; i < c.tab.n_functions; i++)
         c.place_of[c.by_name[i]] = i;
-    c.seen = mem_alloc(2 * c.tab.n_functions * sizeof(*c.seen));
+    c.visits = mem_alloc(c.tab.n_functions * sizeof(*c.visits));
     count(&c);
     put_head(&c);
     put_functions(&c);
     free(c.by_name);
     free(c.place_of);
-    free(c.self);
-    free(c.seen);
+    free(c.visits);
+    free(c.path);
     free(c.edges);
     lookup_release(&c.by_edge);
     map_release(&c.named);

@@ -42,7 +42,7 @@ struct fold {
     size_t n_nodes, nodes_cap;
     struct lookup by_label; /* a child by its parent and label */
     struct map processes;   /* pid -> thread, as stack_processes() */
-    struct map roots;       /* pid -> the fold node under which its stacks stand */
+    struct map roots;       /* root_key() -> the fold node under which its stacks stand */
     struct place *places;   /* owned; by node of the profile */
     struct indices path;
 };
@@ -112,6 +112,13 @@ static bool several_processes(const struct profile *p)
     return false;
 }
 
+/* Its process, or where that is not known, the thread itself. */
+static uint64_t root_key(const struct profile *p, uint32_t thread)
+{
+    pid_t pid = p->threads[thread].pid;
+    return pid ? (uint64_t)pid : (uint64_t)1 << 32 | thread;
+}
+
 static void add_roots(struct fold *f)
 {
     const struct profile *p = f->p;
@@ -119,13 +126,14 @@ static void add_roots(struct fold *f)
         return;
     stack_processes(p, &f->processes);
     for (size_t i = 0; i < p->n_threads; i++) {
+        uint64_t key = root_key(p, (uint32_t)i);
         pid_t pid = p->threads[i].pid;
         const uint64_t *leader = map_find(&f->processes, (uint64_t)pid, 0);
-        if (map_find(&f->roots, (uint64_t)pid, 0))
+        if (map_find(&f->roots, key, 0))
             continue;
-        OX_FREE char *name = report_escaped(p, p->threads[*leader].name, NULL);
+        OX_FREE char *name = report_escaped(p, p->threads[leader ? *leader : i].name, NULL);
         char *text = pid ? mem_printf("%s (pid %d)", name, pid) : mem_strdup(name);
-        map_put(&f->roots, (uint64_t)pid, 0, child_of(f, 0, put_label(f, text)));
+        map_put(&f->roots, key, 0, child_of(f, 0, put_label(f, text)));
     }
 }
 
@@ -162,7 +170,7 @@ static void add_stacks(struct fold *f)
         const struct profile_tally *t = &p->tallies[i];
         if (!t->hits)
             continue;
-        const uint64_t *root = map_find(&f->roots, (uint64_t)p->threads[t->thread].pid, 0);
+        const uint64_t *root = map_find(&f->roots, root_key(p, t->thread), 0);
         uint32_t at = place_of(f, root ? (uint32_t)*root : 0, t->node);
         if (!t->node)
             at = frame_place(f, at, PROFILE_NO_FRAME);

@@ -25,6 +25,7 @@ static const struct figure {
     {"cfi_cut", offsetof(struct profile, cfi_cut), SUM},
     {"tables_cut", offsetof(struct profile, tables_cut), SUM},
     {"lines_cut", offsetof(struct profile, lines_cut), SUM},
+    {"jit_lines_skipped", offsetof(struct profile, jit_lines_skipped), SUM},
     {"names_folded", offsetof(struct profile, names_folded), SUM},
     {"cost.stops", offsetof(struct profile, cost.stops), SUM},
     {"cost.stop_ns_sum", offsetof(struct profile, cost.stop_ns_sum), SUM},

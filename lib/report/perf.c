@@ -146,10 +146,11 @@ static struct event fill_block(struct perf *f, const struct profile_thread *t, u
 {
     OX_FREE char *command = command_of(f->p, t);
     OX_FREE char *time = mem_printf("%5" PRIu64 ".000000", time_us(f, last_tick) / 1000000);
-    OX_FREE char *head = mem_printf("%-16s %d/%d [000] %s:          1 cpu-clock: \n", command,
-                                    t->pid, number_of(f, t), time);
-    struct event e = {.bytes = strlen(head) + f->stack_bytes, .time_bytes = strlen(time)};
-    e.time_at = (size_t)(strstr(head, "] ") + 2 - head);
+    OX_FREE char *before = mem_printf("%-16s %d/%d [000] ", command, t->pid, number_of(f, t));
+    OX_FREE char *head = mem_printf("%s%s:          1 cpu-clock: \n", before, time);
+    struct event e = {.bytes = strlen(head) + f->stack_bytes,
+                      .time_at = strlen(before),
+                      .time_bytes = strlen(time)};
     size_t fit = BLOCK_BYTES / e.bytes;
     *ret_copies = fit < 1 ? 1 : *ret_copies < fit ? *ret_copies : fit;
     f->block = mem_grow(f->block, &f->block_cap, *ret_copies * e.bytes, 1);

@@ -53,7 +53,8 @@ void stack_processes(const struct profile *p, struct map *processes)
 {
     for (uint32_t i = 0; i < p->n_threads; i++) {
         const struct profile_thread *t = &p->threads[i];
-        if (t->pid == t->tid || !map_find(processes, (uint64_t)t->pid, 0))
+        bool first = !map_find(processes, (uint64_t)t->pid, 0);
+        if (t->pid && (first || t->pid == t->tid))
             map_put(processes, (uint64_t)t->pid, 0, i);
     }
 }

@@ -27,7 +27,7 @@ void timeline_init(struct timeline *t, const struct profile *p);
 void timeline_release(struct timeline *t);
 
 /* Fills a map that is all zero: by pid, the thread that the process is called after, its leader
- * where that is there. */
+ * where that is there. Processes whose number is not known are not in it. */
 void stack_processes(const struct profile *p, struct map *processes);
 
 /* "app (tid 4243)". Owned by the caller. */

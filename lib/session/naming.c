@@ -39,6 +39,8 @@ void naming_keep_perfmap(struct session *s, struct target *t)
         return;
     snprintf(path, sizeof(path), "/tmp/perf-%d.map", t->process.ns_pid);
     int fd OX_CLOSE = process_open_file(&t->process, path, &st);
+    if (fd < 0 && t->perfmap)
+        return; /* it was there before: what it said stays true */
     if (fd < 0) {
         session_warn(s,
                      "process %d runs code made at run time that has no names: no %s (node: "

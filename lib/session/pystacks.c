@@ -193,11 +193,11 @@ static struct snapfile_shown shown_python(const struct session *s, const struct 
                                    .line = f->line};
 }
 
-/* With the snapshot that was kept last: its pieces, which this was read from, are not. */
+/* With the snapshot that has just been kept: its pieces, which this was read from, are not. */
 static void keep_shown(struct session *s, const struct merged_stack *merged, uint32_t gil, size_t n)
 {
     const struct python_work *k = s->python_work;
-    struct kept_snapshot *kept = &s->kept[s->n_kept - 1];
+    struct kept_snapshot *kept = &s->kept[s->kept_last];
     struct snapfile_shown *shown = mem_alloc((n + 1) * sizeof(*shown));
     size_t i = 0, n_shown = 0;
     const char *wait = intern_get(s->profile->strings, s->profile->frames[gil].wait);
@@ -260,7 +260,7 @@ static bool came_late(const struct interpreter *py, uint64_t fresh_before, struc
 {
     enum { LATE_NS = 2 * 1000 * 1000 };
     struct proc_run run;
-    if (snap->refs_copied || py->codes.fresh == fresh_before ||
+    if ((snap->refs_copied && !snap->pieces_cut) || py->codes.fresh == fresh_before ||
         clock_now_ns() - snap->taken_ns < LATE_NS)
         return false;
     bool slept = snap->source == SOURCE_ASLEEP &&

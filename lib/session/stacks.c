@@ -149,18 +149,33 @@ static size_t with_kernel(struct session *s, const struct snapshot *snap, size_t
     return n + more;
 }
 
+/* One of each thread: where more was to be copied, or it was taught from, the last one counts. */
+static struct kept_snapshot *place_of(struct session *s, const struct snapshot *snap)
+{
+    for (size_t i = s->n_kept; i-- > 0;) {
+        struct kept_snapshot *k = &s->kept[i];
+        if (k->snapshot.tid != snap->tid || k->snapshot.pid != snap->pid)
+            continue;
+        free((void *)(uintptr_t)k->snapshot.stack);
+        snapfile_free_shown(k->shown, k->n_shown);
+        return k;
+    }
+    s->kept = mem_grow(s->kept, &s->kept_cap, s->n_kept + 1, sizeof(*s->kept));
+    return &s->kept[s->n_kept++];
+}
+
 static void keep(struct session *s, const struct watch *w, const struct snapshot *snap)
 {
     uint8_t *copy = mem_alloc(snap->stack_bytes);
     memcpy(copy, snap->stack, snap->stack_bytes);
-    s->kept = mem_grow(s->kept, &s->kept_cap, s->n_kept + 1, sizeof(*s->kept));
-    struct kept_snapshot *k = &s->kept[s->n_kept++];
+    struct kept_snapshot *k = place_of(s, snap);
     *k = (struct kept_snapshot){.snapshot = *snap};
     k->snapshot.stack = copy;
     k->snapshot.n_pieces = 0;
     k->snapshot.n_kernel = 0;
     k->snapshot.interrupted = (struct snapshot_piece){0}; /* the file holds one stack */
     memcpy(k->name, w->thread->name, sizeof(k->name));
+    s->kept_last = (size_t)(k - s->kept);
 }
 
 static void reverse(uint32_t *frames, size_t n)

@@ -6,7 +6,12 @@
 #include "capture/stopper.h"
 #include "python/frames.h"
 #include "python/merge.h"
+#include "session/account.h"
+#include "session/follow.h"
+#include "session/look.h"
 #include "session/session.h"
+#include "session/sleeper.h"
+#include "session/stops.h"
 #include "session/waits.h"
 #include "symbols/namer.h"
 #include "target/threads.h"
@@ -101,7 +106,7 @@ struct kept_snapshot {
 };
 
 enum { WAIT_FOR_GIL = 64 }; /* watch.waits_kind: beside those of enum lock_kind */
-enum { THREAD_LABEL_BYTES = 130, WAIT_TEXT_BYTES = 4096 + 64 };
+enum { WAIT_TEXT_BYTES = 4096 + 64 };
 enum {
     WARNINGS_MAX = 16,
     FOLLOWERS_MAX = 2,
@@ -179,6 +184,7 @@ struct session {
     struct python_files *python_files; /* owned; what was found of CPython in modules */
     struct kept_snapshot *kept;
     size_t n_kept, kept_cap;
+    size_t kept_last; /* the one of the walk under way */
     struct waits waits;
     char label[THREAD_LABEL_BYTES]; /* of the thread last asked for */
     char *warnings[WARNINGS_MAX];   /* owned */
@@ -272,30 +278,10 @@ int naming_open_in_target(void *session, const struct module *m, const char *pat
 bool naming_kept_fd(void *session, size_t i, int *ret_fd); /* what process_open_file() needs */
 void naming_advise(struct session *s, const struct module *m, char *buf, size_t buf_bytes);
 
-/* ticks.c */
-/* A stop is under way: what may take long waits for a later tick. */
-bool ticks_stop_open(const struct session *s);
+/* ticks.c: a tick; `missed`: those before it that came too late to be made. */
 void ticks_run(struct session *s, uint64_t tick, uint64_t missed);
-void ticks_stop_done(void *session, const struct stop *stop);
+/* Brings the accounts of all threads up to the last tick. */
 void ticks_settle(struct session *s);
-/* Those that were to be stopped in this tick, but had fallen asleep. */
-void ticks_capture_sleepers(struct session *s);
-void ticks_renew_names(struct session *s);
-/* The stack of a thread that sleeps, as asleep_capture(); s->stack says how its walk ended. */
-int ticks_capture_asleep(struct session *s, struct target *t, struct watch *w, uint32_t *ret_tally,
-                         struct snapshot *ret_snap);
-void ticks_plan_next_look(struct session *s, struct watch *w);
-/* Whether this sleeper's stack shows that a stop would teach the unwinder what it lacks. */
-bool ticks_may_be_taught(const struct session *s, const struct target *t,
-                         const struct snapshot *snap);
-/* To be stopped at the end of this tick. */
-void ticks_ask_stop(struct session *s, struct watch *w);
-/* Of hits of w->tally: counts what is wrong with them. */
-void ticks_note_quality(struct session *s, const struct watch *w, uint64_t hits);
-/* "python3: worker 1": the system's name, and Python's. */
-void ticks_label(const struct thread *th, char label[THREAD_LABEL_BYTES]);
-/* `owed`: the last tick that its threads were there for. */
-void ticks_end_target(struct session *s, struct target *t, uint64_t owed);
 
 /* status.c: `now` is that of a tick. */
 void status_tick(struct session *s, uint64_t now);

@@ -182,11 +182,12 @@ static bool emit(struct dwarf_file *f, struct dwarf_lines *t, struct machine *m,
     return true;
 }
 
-/* What linkers dropped starts at 0 or -1, and would cover real code. */
+/* What linkers dropped starts at 0 or -1, and would cover real code; so would one without an end.
+ */
 static bool end_sequence(struct dwarf_file *f, struct dwarf_lines *t, struct machine *m)
 {
     bool whole = emit(f, t, m, true);
-    if (!dwarf_file_is_code(f, m->start))
+    if (!whole || !dwarf_file_is_code(f, m->start))
         t->n = m->first;
     *m = initial;
     m->first = t->n;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "symbols/symtab.h"
 #include "target/sections.h"
 
 enum { TABLE_MAX_BYTES = 64 << 20 };
@@ -14,6 +15,8 @@ struct search {
     size_t n_names;
     struct located *found;
     size_t n;
+    const char *text; /* of the table that is searched, and a 0 behind it */
+    uint64_t text_bytes;
 };
 
 static bool is_called(const char *text, const char *name)
@@ -32,19 +35,22 @@ static void add(struct search *s, size_t name, const Elf64_Sym *symbol)
             (struct located){.name = name, .vaddr = symbol->st_value, .bytes = symbol->st_size};
 }
 
-static void look_at(struct search *s, const Elf64_Sym *symbol, const char *text)
+static bool look_at(void *arg, const Elf64_Sym *symbol)
 {
-    if (symbol->st_shndx == SHN_UNDEF || !symbol->st_value || !*text)
-        return;
+    struct search *s = arg;
+    if (symbol->st_shndx == SHN_UNDEF || !symbol->st_value || symbol->st_name >= s->text_bytes)
+        return true;
     for (size_t i = 0; i < s->n_names; i++)
-        if (is_called(text, s->names[i]))
+        if (is_called(s->text + symbol->st_name, s->names[i]))
             add(s, i, symbol);
+    return s->n < LOCATED_MAX;
 }
 
-/* The whole section and a 0 behind it; NULL where it can't be had. Owned by the caller. */
-static char *read_section(struct module *m, const Elf64_Shdr *h)
+/* Read at once: of a table's hundred thousand names each is looked at. A 0 is behind it; NULL where
+ * it can't be had. Owned by the caller. */
+static char *read_strings(struct module *m, const Elf64_Shdr *h)
 {
-    if (h->sh_type == SHT_NOBITS || h->sh_size > TABLE_MAX_BYTES)
+    if (h->sh_type == SHT_NOBITS || h->sh_size > TABLE_MAX_BYTES || h->sh_size > m->file_bytes)
         return NULL;
     char *bytes OX_FREE = mem_alloc(h->sh_size + 1);
     return module_read(m, bytes, h->sh_size, h->sh_offset) == 0 ? OX_TAKE(bytes) : NULL;
@@ -53,17 +59,14 @@ static char *read_section(struct module *m, const Elf64_Shdr *h)
 static void search_table(struct search *s, const struct sections *sections, uint32_t type)
 {
     const Elf64_Shdr *h = sections_find(sections, type, NULL);
-    if (!h || h->sh_link >= sections->n)
+    if (!h || h->sh_link >= sections->n || h->sh_size > TABLE_MAX_BYTES)
         return;
     const Elf64_Shdr *strings = &sections->items[h->sh_link];
-    char *table OX_FREE = read_section(s->module, h);
-    char *text OX_FREE = table ? read_section(s->module, strings) : NULL;
-    for (size_t at = 0; text && h->sh_size - at >= sizeof(Elf64_Sym); at += sizeof(Elf64_Sym)) {
-        Elf64_Sym symbol;
-        memcpy(&symbol, table + at, sizeof(symbol));
-        if (symbol.st_name < strings->sh_size)
-            look_at(s, &symbol, text + symbol.st_name);
-    }
+    char *text OX_FREE = read_strings(s->module, strings);
+    s->text = text;
+    s->text_bytes = text ? strings->sh_size : 0;
+    if (text)
+        symtab_each(s->module, h, TABLE_MAX_BYTES / sizeof(Elf64_Sym), look_at, s);
 }
 
 size_t locate_symbols(struct module *m, const char *const *names, size_t n,

@@ -12,17 +12,14 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "symbols/namer_process.h"
 #include "symbols/namer_reader.h"
 #include "symbols/namer_troubles.h"
+#include "symbols/namer_watch.h"
 #include "symbols/namer_wire.h"
+#include "symbols/namer_writer.h"
 
-enum {
-    WINDOW =
-        512, /* questions that are sent without an answer: they are asked again after a death */
-    OUT_BYTES = 64 * 1024, /* no more questions on their way than that, and one */
-    NS_PER_MS = 1000 * 1000,
-};
+/* questions that are sent without an answer: they are asked again after a death */
+enum { WINDOW = 512 };
 
 struct question {
     enum namer_kind kind;
@@ -48,11 +45,8 @@ struct namer {
     struct question
         *questions; /* owned; [first, asked) await answers, up to `sent` they were sent */
     size_t first, sent, asked, cap;
-    uint8_t *out; /* requests on their way */
-    size_t out_done, out_bytes, out_cap;
-    uint64_t looked_ns, waited_ns; /* waited: since the last answer */
-    uint64_t beats, silent_ns;     /* its signs of life, and how long there was none */
-    uint64_t cpu_then_ns;          /* of the process, when it fell silent */
+    struct namer_writer writer;
+    struct namer_watch watch;
     int deaths, hangs;
     struct namer_troubles troubles;
 };
@@ -77,7 +71,7 @@ struct namer *namer_new(const struct namer_options *opt, const struct modules *m
 
 static void clear_streams(struct namer *n)
 {
-    n->out_done = n->out_bytes = 0;
+    namer_writer_reset(&n->writer);
     namer_reader_reset(&n->reader);
 }
 
@@ -109,9 +103,9 @@ void namer_free(struct namer *n)
     for (size_t i = n->first; i < n->asked; i++)
         free(n->questions[i].text);
     free(n->questions);
-    free(n->out);
     free(n->troubles.items);
     free(n->debug_dir);
+    namer_writer_release(&n->writer);
     namer_reader_release(&n->reader);
     free(n);
 }
@@ -189,12 +183,6 @@ bool namer_trouble(const struct namer *n, size_t i, char *buf, size_t buf_bytes)
 
 /* --- the process */
 
-static void progressed(struct namer *n)
-{
-    n->waited_ns = n->silent_ns = 0;
-    n->looked_ns = clock_now_ns();
-}
-
 /* Its word for it: answers to those before may not have been sent. */
 static struct question *present_question(const struct namer *n)
 {
@@ -219,47 +207,12 @@ static void bury(struct namer *n, const char *verdict, bool hung)
         namer_troubles_give_up(&n->troubles, "failed too often");
 }
 
-/* How long it may be silent. */
-static uint64_t patience_ns(const struct namer *n)
-{
-    uint64_t ms = n->job.opt.patience_ms;
-    if (n->job.opt.symbols.debuginfod && ms < NAMER_DOWNLOAD_MS &&
-        atomic_load(&n->process.page->heartbeat.downloads))
-        ms = NAMER_DOWNLOAD_MS;
-    return ms * NS_PER_MS;
-}
-
-static void bury_late(struct namer *n)
+static void bury_late(struct namer *n, uint64_t took_ns)
 {
     char verdict[80];
-    uint64_t patience = patience_ns(n), slow = NAMER_SLOW_TIMES * patience;
-    uint64_t took = n->waited_ns < slow ? patience : slow;
-    snprintf(verdict, sizeof(verdict), "took over %g s", (double)took / OX_NS_PER_S);
+    snprintf(verdict, sizeof(verdict), "took over %g s", (double)took_ns / OX_NS_PER_S);
     n->hangs++;
     bury(n, verdict, true);
-}
-
-/* Silent for too long, or slow beyond measure. One that is starved has been given hardly any CPU
- * since it fell silent. */
-static bool is_late(struct namer *n)
-{
-    uint64_t now = clock_now_ns(), past = now - n->looked_ns, patience = patience_ns(n);
-    uint64_t look_ns = (uint64_t)NAMER_LOOK_MS * NS_PER_MS;
-    uint64_t beats = atomic_load(&n->process.page->heartbeat.beats);
-    if (beats != n->beats || !n->silent_ns) {
-        n->silent_ns = 0;
-        n->cpu_then_ns = namer_process_cpu_ns(&n->process);
-    }
-    n->beats = beats;
-    n->looked_ns = now;
-    n->waited_ns += past < look_ns ? past : look_ns;
-    n->silent_ns += past < look_ns ? past : look_ns;
-    bool slow = n->waited_ns >= NAMER_SLOW_TIMES * patience;
-    if (n->silent_ns < patience)
-        return slow;
-    bool starved = namer_process_runs(&n->process) &&
-                   namer_process_cpu_ns(&n->process) - n->cpu_then_ns < patience / 2;
-    return !starved || slow;
 }
 
 static void start(struct namer *n)
@@ -299,7 +252,7 @@ static bool ready_for(struct namer *n, const struct question *q)
 
 /* --- sending */
 
-static void encode(struct namer *n, size_t number)
+static void send_question(struct namer *n, size_t number)
 {
     const struct question *q = &n->questions[number];
     struct namer_request r = {.kind = q->kind,
@@ -308,47 +261,30 @@ static void encode(struct namer *n, size_t number)
                               .text_bytes = q->text ? (uint32_t)strlen(q->text) : 0,
                               .number = number,
                               .vaddr = q->vaddr};
-    size_t bytes = sizeof(r) + r.text_bytes;
-    n->out = mem_grow(n->out, &n->out_cap, n->out_bytes + bytes, 1);
-    memcpy(n->out + n->out_bytes, &r, sizeof(r));
-    if (r.text_bytes)
-        memcpy(n->out + n->out_bytes + sizeof(r), q->text, r.text_bytes);
-    n->out_bytes += bytes;
-}
-
-/* What can't be sent now can be when answers have come: its socket is full of questions. That it
- * has died is noticed when we read. */
-static void flush(struct namer *n)
-{
-    ssize_t sent = 1;
-    while (n->out_done < n->out_bytes && sent > 0) {
-        sent = send(n->process.fd, n->out + n->out_done, n->out_bytes - n->out_done,
-                    MSG_NOSIGNAL | MSG_DONTWAIT);
-        n->out_done += sent > 0 ? (size_t)sent : 0;
-    }
-    if (n->out_done == n->out_bytes)
-        n->out_done = n->out_bytes = 0;
+    namer_writer_put(&n->writer, &r, q->text);
 }
 
 static void send_questions(struct namer *n)
 {
     if (n->sent == n->first) {
         bury_idle(n);
-        progressed(n);
+        namer_watch_progress(&n->watch);
         if (n->process.pid)
             atomic_store(&n->process.page->at, UINT64_MAX); /* numbers begin anew */
     }
     /* Not one more for each answer: each would wake it up. */
     size_t most = n->sent - n->first > WINDOW / 2 ? 0 : WINDOW;
-    for (; n->sent < n->asked && n->sent - n->first < most && n->out_bytes < OUT_BYTES; n->sent++) {
+    for (; n->sent < n->asked && n->sent - n->first < most && !namer_writer_is_full(&n->writer);
+         n->sent++) {
         const struct question *q = &n->questions[n->sent];
         if (level_of(n, q) == NAMER_NONE)
             continue;
         if (!ready_for(n, q))
             break;
-        encode(n, n->sent);
+        send_question(n, n->sent);
     }
-    flush(n);
+    /* What does not go now does when answers have come: the socket is full of questions. */
+    namer_writer_flush(&n->writer, n->process.fd);
 }
 
 /* --- receiving */
@@ -406,6 +342,7 @@ static int step(struct namer *n, struct namer_answer *ret)
     if (rc > 0)
         return 1;
     ssize_t got = -EAGAIN;
+    uint64_t late_ns;
     if (rc == 0)
         send_questions(n);
     if (rc == 0 && !n->process.pid)
@@ -418,8 +355,8 @@ static int step(struct namer *n, struct namer_answer *ret)
         bury(n, "answered nonsense", false);
     else if (got == 0)
         bury(n, NULL, false);
-    else if (rc == 0 && is_late(n))
-        bury_late(n);
+    else if (rc == 0 && (late_ns = namer_watch_look(&n->watch, &n->job.opt, &n->process)))
+        bury_late(n, late_ns);
     else
         return rc;
     return -EAGAIN;
@@ -436,7 +373,7 @@ bool namer_take(struct namer *n, struct namer_answer *ret)
         return false;
     answer.tag = n->questions[n->first].tag;
     *ret = answer;
-    progressed(n);
+    namer_watch_progress(&n->watch);
     pop(n);
     return true;
 }

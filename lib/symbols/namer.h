@@ -17,12 +17,12 @@
  * was added later makes it be forked anew. It dies with us (with the thread that asked).
  *
  * Where it dies, answers nonsense, gives no sign of life for NAMER_PATIENCE_MS (while it downloads:
- * NAMER_DOWNLOAD_MS) or no answer for NAMER_SLOW_TIMES as long, the question that it
- * was at is asked again of a new one, which reads less of the module: first without its DWARF, then
- * (after a hang at once) no other file than the module itself. After that, all questions about the
- * module have no answer. namer_trouble() tells. After NAMER_DEATHS_MAX deaths, or NAMER_HANGS_MAX
- * of them for want of an answer, nothing more is looked up. A process that can't be killed (a file
- * on FUSE that hangs) is left behind.
+ * NAMER_DOWNLOAD_MS) or no answer for NAMER_SLOW_TIMES as long (downloads counted apart), the
+ * question that it was at is asked again of a new one, which reads less of the module: first
+ * without its DWARF, then (after a hang at once) no other file than the module itself. After that,
+ * all questions about the module have no answer. namer_trouble() tells. After NAMER_DEATHS_MAX
+ * deaths, or NAMER_HANGS_MAX of them for want of an answer, nothing more is looked up. A process
+ * that can't be killed (a file on FUSE that hangs) is left behind.
  *
  * Time that we do not look is not its time: between two calls NAMER_LOOK_MS count at most. Silence
  * of one that is ready to run, but has hardly been given a CPU, is none.

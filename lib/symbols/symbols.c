@@ -52,6 +52,7 @@ struct symbols *symbols_new(const struct symbols_options *opt)
     s->debug_dir = mem_strdup(opt->debug_dir ? opt->debug_dir : "/usr/lib/debug");
     s->strings = intern_new(NAMES_MAX_BYTES);
     s->room.left = FUNCTIONS_MAX;
+    s->room.heartbeat = opt->heartbeat;
     s->debug_room.heartbeat = opt->heartbeat;
     s->debug_room.max_bytes = DEBUG_MAX_BYTES;
     s->debug_room.max_work = opt->entries_max ? opt->entries_max : DEBUG_MAX_WORK;
@@ -372,8 +373,9 @@ static void advise_debug_file(const struct symbols *s, const struct sources *src
     module_build_id_hex(src->m, hex, sizeof(hex));
     if (src->debug_rc == -EBADMSG)
         snprintf(buf, buf_bytes,
-                 "%s: its debug file below %s is of another build or damaged (build-id %s)", lacks,
-                 s->debug_dir, hex[0] ? hex : "none");
+                 "%s: its debug file (below %s, or beside it) is of another build or damaged "
+                 "(build-id %s)",
+                 lacks, s->debug_dir, hex[0] ? hex : "none");
     else if (!strcmp(name, "libc.so.6"))
         snprintf(buf, buf_bytes,
                  "%s: install libc6-dbg (Debian), glibc-debuginfo (others) (build-id %s%s)", lacks,

@@ -70,13 +70,24 @@ static bool is_function(const struct sections *s, const Elf64_Sym *sym)
            code_left(s, sym->st_shndx, sym->st_value);
 }
 
-static void add(struct symtab *t, const struct sections *s, const Elf64_Sym *sym)
+struct adding {
+    struct symtab *t;
+    const struct sections *s;
+    struct heartbeat *heartbeat;
+};
+
+static bool add(void *arg, const Elf64_Sym *sym)
 {
+    const struct adding *to = arg;
+    const struct sections *s = to->s;
+    struct symtab *t = to->t;
+    heartbeat_beat(to->heartbeat);
     if (!is_function(s, sym))
-        return;
-    t->full |= t->n == t->cap;
-    if (t->full)
-        return;
+        return true;
+    if (t->n == t->cap) {
+        t->full = true;
+        return false;
+    }
     uint64_t left = code_left(s, sym->st_shndx, sym->st_value), bytes = sym->st_size;
     if (left && bytes > left)
         bytes = left;
@@ -88,6 +99,7 @@ static void add(struct symtab *t, const struct sections *s, const Elf64_Sym *sym
         .rank = (uint8_t)rank_of(sym),
         .unsized = !bytes,
     };
+    return true;
 }
 
 /* Sized ones first, the longest before the others: see drop_covered() and symtab_find(). */
@@ -142,42 +154,56 @@ static void measure_unsized(struct symtab *t, const struct sections *s)
     }
 }
 
-static int read_entries(struct symtab *t, const struct sections *s, const Elf64_Shdr *table,
-                        size_t room)
+int symtab_each(struct module *m, const Elf64_Shdr *table, uint64_t most, symtab_visit *visit,
+                void *arg)
 {
-    uint64_t n = table->sh_size / sizeof(Elf64_Sym), off = table->sh_offset;
+    uint64_t n = table->sh_size / sizeof(Elf64_Sym);
+    OX_FREE Elf64_Sym *chunk = mem_alloc(CHUNK * sizeof(Elf64_Sym));
+    if (table->sh_entsize != sizeof(Elf64_Sym))
+        return -ENODATA;
+    for (uint64_t done = 0; done < n && done < most;) {
+        uint64_t left = (n < most ? n : most) - done;
+        size_t take = left < CHUNK ? (size_t)left : CHUNK;
+        if (module_read(m, chunk, take * sizeof(*chunk), table->sh_offset + done * sizeof(*chunk)) <
+            0)
+            return -ENODATA;
+        for (size_t i = 0; i < take; i++)
+            if (!visit(arg, &chunk[i]))
+                return 0;
+        done += take;
+    }
+    return 0;
+}
+
+static int read_entries(struct symtab *t, const struct sections *s, const Elf64_Shdr *table,
+                        const struct symtab_room *room)
+{
+    struct adding to = {.t = t, .s = s, .heartbeat = room->heartbeat};
+    uint64_t n = table->sh_size / sizeof(Elf64_Sym);
     uint8_t last;
     t->full = n > SYMBOLS_MAX;
     if (n > SYMBOLS_MAX)
         n = SYMBOLS_MAX;
     /* A size that the file does not have must not cost its memory. */
-    if (!n || module_read(t->m, &last, 1, off + n * sizeof(Elf64_Sym) - 1) < 0)
+    if (!n || module_read(t->m, &last, 1, table->sh_offset + n * sizeof(Elf64_Sym) - 1) < 0)
         return -ENODATA;
-    OX_FREE Elf64_Sym *chunk = mem_alloc(CHUNK * sizeof(Elf64_Sym));
-    t->cap = n < room ? n : room;
+    t->cap = n < room->left ? n : room->left;
     t->items = mem_alloc(t->cap * sizeof(*t->items));
-    for (uint64_t done = 0; done < n && !(t->full && t->n == t->cap);) {
-        size_t take = n - done < CHUNK ? (size_t)(n - done) : CHUNK;
-        if (module_read(t->m, chunk, take * sizeof(*chunk), off + done * sizeof(*chunk)) < 0)
-            return -ENODATA;
-        for (size_t i = 0; i < take; i++)
-            add(t, s, &chunk[i]);
-        done += take;
-    }
-    return t->n ? 0 : -ENODATA;
+    int rc = symtab_each(t->m, table, SYMBOLS_MAX, add, &to);
+    return rc == 0 && t->n ? 0 : -ENODATA;
 }
 
 struct symtab *symtab_read(struct module *m, const struct sections *s, uint32_t type,
                            struct symtab_room *room)
 {
     const Elf64_Shdr *table = sections_find(s, type, NULL);
-    if (!table || table->sh_entsize != sizeof(Elf64_Sym) || table->sh_link >= s->n)
+    if (!table || table->sh_link >= s->n)
         return NULL;
     struct symtab *t = mem_alloc(sizeof(*t));
     t->m = m;
     t->names_off = s->items[table->sh_link].sh_offset;
     t->names_bytes = s->items[table->sh_link].sh_size;
-    int rc = read_entries(t, s, table, room->left);
+    int rc = read_entries(t, s, table, room);
     room->cut += t->full;
     if (rc < 0) {
         symtab_free(t);

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "symbols/heartbeat.h"
 #include "target/module.h"
 #include "target/sections.h"
 
@@ -19,6 +20,7 @@ struct symtab;
 struct symtab_room {
     size_t left;
     uint64_t cut;
+    struct heartbeat *heartbeat; /* borrowed; NULL, or stepped for each symbol that is read */
 };
 
 /*
@@ -52,6 +54,12 @@ int symtab_name(const struct symtab *t, const struct symtab_hit *hit,
 
 /* Is this one of the names of a hit? */
 bool symtab_has_name(const struct symtab *t, const struct symtab_hit *hit, const char *name);
+
+/* Visits the symbols of a table (the first `most`) in turn, until visit() returns false. -ENODATA
+ * where they can't be read. */
+typedef bool symtab_visit(void *arg, const Elf64_Sym *symbol);
+int symtab_each(struct module *m, const Elf64_Shdr *table, uint64_t most, symtab_visit *visit,
+                void *arg);
 
 /* The name at this place of a symbol table (.dynsym of a relocation section); owned by the caller
  * or NULL. */

@@ -254,7 +254,8 @@ class FlameGraph(harness.Case):
         facts = re.sub(r"\s+", " ", self.text("facts")).replace(",", "")
         for fact in (f"Samples {report.samples}", f"{report.cpu} on CPU ({report.busy} CPUs busy)",
                      f"{report.waiting} waiting", f"Lost {report.lost}", "3 unwind",
-                     "1 thread gone", "3 stacks truncated", "Cost 0.14%", "412 stops 17 \u00b5s mean 61 \u00b5s max",
+                     "1 thread gone", "3 stacks truncated (2 took too much to unwind) 1 Python stack "
+                     "without its place", "Cost 0.14%", "412 stops 17 \u00b5s mean 61 \u00b5s max",
                      "0 system calls disturbed", "oxprof 0.9% of a CPU 14 MiB"):
             self.assertIn(fact, facts)
 

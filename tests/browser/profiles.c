@@ -57,6 +57,8 @@ static struct profile *new_profile(const char *title)
     p->ticks = 502;
     p->threads_seen = 3;
     p->lost[LOSS_UNWIND] = 3;
+    p->given_up = 2;
+    p->python_mismatches = 1;
     p->lost[LOSS_THREAD_GONE] = 1;
     p->truncated = 3;
     p->cost = (struct profile_cost){.stops = 412,

@@ -49,6 +49,17 @@ class Dump(harness.Case):
         self.assertEqual(replayed, live)
         self.assertRegex(live, r"(?m)^ +in_generator.<locals>.<genexpr> \(.*python_blocked.py:\d+\)$")
 
+    def test_saved_once(self):
+        """A stack that was copied again, as the first copy was cut, is saved as it was at last."""
+        script = ("def go(n):\n if n: return sorted([0], key=lambda _: go(n - 1))\n"
+                  " print('ready', flush=True); input()\ngo(60)")
+        with Process(["/usr/bin/python3", "-c", script], stdin=subprocess.PIPE) as target:
+            self.assertTrue(target.out.wait_for(r"^ready$"), target.texts())
+            live, replayed = self.saved_and_replayed(target)
+            target.popen.communicate(b"\n")
+        self.assertEqual(replayed.count("# thread"), 1, replayed)
+        self.assertEqual(self.without_names(replayed), self.without_names(live))
+
     def without_names(self, stacks):
         """Python's own name of a thread is not saved."""
         return re.sub(r"(?m)^(# thread \d+) \(.*\)", r"\1", stacks)

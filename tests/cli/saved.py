@@ -175,6 +175,10 @@ class Refusals(Recorded):
                           (("diff", "-o", "x.html", "--sort", "name", *both), "--sort.*flamegraph"),
                           (("report", "--debuginfod", self.path), "--debuginfod"),
                           (("report", "-f", "perf", "--min-percent", "1", self.path), "rows"),
+                          (("report", "--threads", "-pq", self.path), "-p.*none of this command's"),
+                          (("record", "--ci", "-p", "1"), "--ci.*pprof"),
+                          (("-f", "callgrind", "--sort", "self", "-p", "1"), "--sort.*rows"),
+                          (("top", "-o", "x.perf", "-N", "3", "-p", "1"), "--top.*rows"),
                           (("top", "-f", "json", "-p", "1"), "need -o FILE")):
             self.assert_refused(oxprof(*args), 2, why)
 

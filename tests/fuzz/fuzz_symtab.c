@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "symbols/locate.h"
 #include "symbols/symbols.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -27,6 +28,15 @@ static void find_some(struct symbols *s, struct module *m)
             symbols_find(s, m, m->loads[i].vaddr + m->loads[i].file_bytes / 16 * part, &symbol);
 }
 
+static void locate_some(struct module *m)
+{
+    static const char *const names[] = {"main", "_start", "f"};
+    struct located found[LOCATED_MAX];
+    uint64_t vaddr;
+    locate_symbols(m, names, sizeof(names) / sizeof(*names), found);
+    locate_section(m, ".text", &vaddr);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     char advice[200];
@@ -39,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     /* Headers that make no sense must keep the symbols away; try without asking. */
     module_read_headers(m);
     find_some(s, m);
+    locate_some(m);
     symbols_advice(s, m, advice, sizeof(advice));
     symbols_free(s);
     modules_release(&t);

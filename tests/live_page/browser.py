@@ -144,6 +144,14 @@ class PageInBrowser(harness.Case):
         self.wait_js(browser, "document.querySelector('#count').textContent.includes('chosen')",
                      "the functions of the seconds chosen")
 
+    def check_calls_dropped(self, browser):
+        """What the limits took is said beside the calls, and only then."""
+        said = browser.run("""[{}, {stretches: 1000, functions: 20, nested: 3}].map(dropped => {
+            showCalls({followed: true, calls: [], dropped});
+            const said = document.querySelector('#calls-dropped');
+            return said.hidden ? '' : said.textContent; })""")
+        self.assertEqual(said, ["", "Not counted, past a limit: 1,023 stretches."])
+
     def check_end(self, browser, page):
         """The flame graph is fed live; a snapshot; a stop, once confirmed."""
         self.click(browser, "#flame-show")
@@ -195,6 +203,7 @@ class PageInBrowser(harness.Case):
                 raw = page.ask("GET", "/api/threads").body
                 self.assertNotIn(b"<", raw)
                 self.assertNotIn(b"\x1b", raw)
+                self.check_calls_dropped(browser)
                 page.finish()
 
     def test_redis(self):

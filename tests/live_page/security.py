@@ -585,6 +585,24 @@ while True:
             self.assertLess(abs(calls - true_calls), 2 + (.05 if quiet else .15) * true_calls, name)
             self.assertLess(abs(mean - true_mean), .001 if quiet else .002 + .15 * mean, name)
 
+    def test_calls_past_a_limit(self):
+        """Calls too deep in one another are told of in every answer; Resume, where nothing was
+        paused, ends none of those that go on."""
+        deep = "def deep(n):\n while not n: pass\n deep(n - 1)\ndeep(99)\n"
+        with harness.Process(["/usr/bin/python3", "-c", deep]) as target:
+            with Page("-p", target.pid, "--calls", "deep") as page:
+                wait_until(lambda: page.get("/api/calls")["dropped"]["nested"], "calls too deep")
+                self.assertEqual(page.post("/api/resume").status, 200)
+                calls = wait_until(lambda: (c := page.get("/api/calls"))["calls"] and c, "calls")
+                self.assertEqual(sum(c["calls"] for c in calls["calls"]), 0)
+                self.assertEqual(sum(c["running"] for c in calls["calls"]), 64)
+                nested = calls["dropped"]["nested"]
+                csv = page.ask("GET", "/api/calls?format=csv").body.decode()
+                self.assertRegex(csv, rf'\r\n,,,,"\[not counted: {nested} stretches with calls too deep')
+                page.finish()
+            result = harness.oxprof("-p", target.pid, "-d", "1s", "--calls", "deep")
+            self.assertRegex(result.out, r"\n# not counted: .* 0, .* 0, with calls too deep [1-9]")
+
 
 if __name__ == "__main__":
     harness.main()

@@ -116,7 +116,7 @@ class Terminal(harness.Case):
             tmux.keys("/", "^no such", "Enter")
             tmux.wait(r"nothing matches /\^no such/")
             tmux.keys("Escape", "t")
-            tmux.wait(rf"THREAD\n +\d+ +0 +100.00 +{target.pid} +{target.pid}  shares_c")
+            tmux.wait(rf"THREAD\n +\d+ +\d+ +\d+\.\d\d +{target.pid} +{target.pid}  shares_c")
             tmux.keys("Enter")
             tmux.wait(rf"thread {target.pid}")
             tmux.keys("Escape", "w")

@@ -12,7 +12,9 @@ import sys
 # What, as a regular expression over code without comments (and, but for escape codes, without
 # string literals), and the files where it may stand.
 RULES = [
-    ("stopping", r"\bptrace\s*\(", ["lib/capture/stopper.c", "lib/capture/seize.c", "lib/capture/launcher.c"]),
+    ("stopping", r"\bptrace\s*\(",
+     ["lib/capture/stopper.c", "lib/capture/seize.c", "lib/capture/repair.c",
+      "lib/capture/launcher.c"]),
     ("waiting for children", r"\b(?:waitpid|waitid|wait[34]?)\s*\(",
      ["lib/capture/stopper.c", "lib/capture/launcher.c", "lib/capture/guardian.c",
       "lib/symbols/namer_process.c", "cmd/help.c", "cmd/top.c"]),
@@ -22,7 +24,7 @@ RULES = [
     ("reading another's memory", r"\bprocess_vm_\w+", ["lib/target/memory.c"]),
     ("writing another's memory", r"\b(?:PTRACE_POKE(?:DATA|TEXT)|process_vm_writev)\b", []),
     ("writing another's registers", r"\bPTRACE_(?:POKEUSER|SETREGS|SETREGSET|SETFPREGS)\b",
-     ["lib/capture/stopper.c"]),
+     ["lib/capture/repair.c"]),
     ("perf_event_open", r"\b(?:SYS_|__NR_)?perf_event_open\b", ["lib/capture/perf.c"]),
     ("option parsing", r"\b(?:getopt\w*|argp_\w+)\s*\(", ["cmd/*"]),
     ("ending the program", r"\b(?:exit|_exit|_Exit|quick_exit)\s*\(",

@@ -298,6 +298,24 @@ Test(dwarf, what_one_address_could_not_read_the_next_one_does)
     free_fixture(f);
 }
 
+/* Wherever the limit strikes: no line reaches past the end of its sequence. */
+Test(dwarf, what_is_cut_gives_no_wrong_line)
+{
+    struct fixture *f = new_fixture();
+    symbol(&f->im, "outer", 0x1100, 0x80);
+    nest(&f->im);
+    load(f);
+    for (uint64_t most = 1; most < 200; most++) {
+        symbols_free(f->s);
+        f->s = symbols_new(&(struct symbols_options){.entries_max = most});
+        for (int i = 0; i < 3; i++) {
+            cr_assert_eq(symbols_lines(f->s, f->m, 0x1150, f->lines), 1);
+            cr_assert_eq(f->lines[0].line, 0, "%lu entries: line %u", most, f->lines[0].line);
+        }
+    }
+    free_fixture(f);
+}
+
 Test(dwarf, the_symbol_table_names_the_outermost)
 {
     struct fixture *f = new_fixture();

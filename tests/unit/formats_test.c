@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <inttypes.h>
 
 #include "made_profile.h"
 #include "report/interval.h"
@@ -112,7 +113,7 @@ Test(json, whole)
         "\"ticks\":15,\"ticks_missed\":1,\"truncated\":2,\"given_up\":0,\"python_torn\":0,"
         "\"python_mismatches\":0,\"folded\":0,\"hidden\":0,"
         "\"modules_folded\":0,\"mappings_cut\":0,\"cfi_cut\":0,\"tables_cut\":0,\"lines_cut\":0,"
-        "\"names_folded\":0,"
+        "\"jit_lines_skipped\":0,\"names_folded\":0,"
         "\"unattributed\":0,"
         "\"lost\":{\"unwind\":0,\"thread_gone\":4,\"late\":0,\"unseen\":0,\"traced_by_another\":0,"
         "\"refused\":0,\"did_not_stop\":0,\"unreadable\":0,\"not_stopped\":0,\"lost_by_perf\":0},"
@@ -331,6 +332,67 @@ Test(callgrind, deep_recursion_adds_nothing)
     profile_free(p);
 }
 
+/* Of the function with this number: its own cost, that of its calls, that of the calls to it. */
+struct costs {
+    uint64_t own, calls, called;
+};
+
+static struct costs callgrind_costs(const char *text, const char *number)
+{
+    struct costs c = {0};
+    bool here = false, call = false, to_it = false;
+    char *copy = mem_strdup(strstr(text, "\n\n")), *rest = copy;
+    for (char *line; (line = strsep(&rest, "\n"));) {
+        char *value = strchr(line, '=');
+        uint64_t cost;
+        if (!strncmp(line, "fn=", 3))
+            here = !strncmp(value + 1, number, strlen(number));
+        else if (!strncmp(line, "cfn=", 4))
+            to_it = !strncmp(value + 1, number, strlen(number));
+        else if (!strncmp(line, "calls=", 6))
+            call = true;
+        else if (sscanf(line, "%*u %" SCNu64, &cost) == 1) {
+            c.own += here && !call ? cost : 0;
+            c.calls += here && call ? cost : 0;
+            c.called += call && to_it ? cost : 0;
+            call = false;
+        }
+    }
+    free(copy);
+    return c;
+}
+
+/* Each name costs the same to those who add up its calls and to those who add up the calls to it,
+ * but for the root, which nobody calls. */
+Test(callgrind, recursion_in_any_order)
+{
+    enum { R, F, G, H, NAMES_MAX = 40 };
+    struct profile *p = profile_new(NULL);
+    uint32_t f[4], t = profile_thread(p, 1, 1, "t");
+    uint64_t own = 0;
+    for (uint32_t i = 0; i < 4; i++) {
+        struct profile_line line = made_line(p, (char[]){"rfgh"[i], '\0'}, "", 0, 0);
+        f[i] = made_frame(p, i, KIND_NATIVE, "app", &line, 1);
+    }
+    MADE_HIT(p, t, PROFILE_CPU, 3, 1, f[R], f[F], f[G], f[F], f[G], f[F]);
+    MADE_HIT(p, t, PROFILE_CPU, 5, 1, f[R], f[F], f[F], f[H], f[F], f[H], f[H]);
+    MADE_HIT(p, t, PROFILE_CPU, 7, 1, f[R], f[G], f[F], f[G], f[F], f[H], f[G], f[F], f[F]);
+    MADE_HIT(p, t, PROFILE_CPU, 9, 1, f[R], f[F], f[G], f[H], f[F], f[G], f[H], f[G]);
+    char *got = made_text(report_callgrind, p, &plain, NULL);
+    for (int i = 1; i < NAMES_MAX; i++) {
+        char number[8];
+        snprintf(number, sizeof(number), "(%d)", i);
+        struct costs c = callgrind_costs(got, number);
+        own += c.own;
+        cr_assert(c.own + c.calls == c.called || (c.own + c.calls == 24 && !c.called), "%s:\n%s",
+                  number, got);
+    }
+    cr_assert_eq(own, 24);
+    cr_assert_not_null(strstr(got, ") f'3\n"));
+    free(got);
+    profile_free(p);
+}
+
 static const char *last_of(const char *text, const char *word)
 {
     const char *last = NULL;
@@ -354,6 +416,22 @@ Test(perf, times_go_on_through_many_events)
     cr_assert_eq(count(got, "[000]  67890.000000: "), 1);
     cr_assert_eq(count(last_of(got, "[000]"), "[000] 100001.000000: "), 1);
     free(got);
+    profile_free(p);
+}
+
+/* As "[other]" is; what a name ends in is not what stands before the time. */
+Test(perf, times_of_a_thread_in_brackets)
+{
+    struct profile *p = profile_new(NULL);
+    struct profile_line line = made_line(p, "f", "", 0, 0);
+    uint32_t f = made_frame(p, 1, KIND_NATIVE, "app", &line, 1);
+    p->interval_ns = 10000000;
+    MADE_HIT(p, profile_thread(p, 5, 6, "[w]"), PROFILE_CPU, 2, 1, f);
+    expect(report_perf, p, &plain,
+           "[w]              5/6 [000]     0.010000:          1 cpu-clock: \n"
+           "\t1 f+0x0 (/srv/app)\n\n"
+           "[w]              5/6 [000]     0.020000:          1 cpu-clock: \n"
+           "\t1 f+0x0 (/srv/app)\n\n");
     profile_free(p);
 }
 

@@ -86,6 +86,7 @@ Test(pprof, limits_that_were_reached_are_still_told)
     MADE_HIT(p, two, PROFILE_CPU, 5, 1, f[3]);
     p->modules_folded = 6;
     p->tables_cut = 7;
+    p->jit_lines_skipped = 10;
     p->names_folded = 8;
     p->hidden = 9;
     struct saved file = save(p);

@@ -338,7 +338,8 @@ Test(python, what_was_not_copied_is_not_believed)
     struct reading r;
     open_image(&r, "3.12");
     struct python_memory nothing = {.read = read_nothing};
-    struct python_moment at = {.then = nothing, .now = r.memory, .codes_copied = true};
+    struct python_moment at = {
+        .then = nothing, .now = r.memory, .codes_copied = true, .whole = true};
     const struct python_code *code;
     python_walk(&r.moment, &r.runtime, r.threads[0].addr, &r.codes, r.stack);
     cr_assert_gt(r.codes.n, 0);
@@ -348,6 +349,30 @@ Test(python, what_was_not_copied_is_not_believed)
     python_walk(&at, &r.runtime, r.threads[0].addr, &r.codes, r.stack);
     cr_expect_eq(r.stack->end, PYTHON_TORN, "nor is a frame");
     cr_expect_eq(r.stack->n, 0);
+    close_image(&r);
+}
+
+/* Where there was no room for all, the others are compared with the living, name by name. */
+Test(python, what_had_no_room_is_looked_at_later)
+{
+    struct reading r;
+    const struct python_code *code;
+    uint32_t before;
+    open_image(&r, "3.12");
+    struct renamed renamed = rename_first(&r, &before);
+    struct python_moment at = {.then = {.read = read_nothing},
+                               .now = {.read = read_renamed, .arg = &renamed},
+                               .codes_copied = true};
+    uint64_t first = r.codes.items[0].addr, second = r.codes.items[1].addr;
+    uint32_t other = r.codes.items[1].function;
+    r.codes.epoch++;
+    cr_assert_eq(python_codes_get(&r.codes, &at, &r.runtime.layout, second, &code), 0);
+    cr_expect_eq(code->function, other);
+    cr_assert_eq(python_codes_get(&r.codes, &at, &r.runtime.layout, first, &code), 0);
+    cr_expect_eq(*python_names_name(&r.names, code->function), '#');
+    cr_expect_eq(r.codes.replaced, 1);
+    python_walk(&at, &r.runtime, r.threads[0].addr, &r.codes, r.stack);
+    cr_expect_eq(r.stack->n, 0, "but no frame is");
     close_image(&r);
 }
 

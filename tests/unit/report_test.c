@@ -326,6 +326,10 @@ Test(folded, several_processes_are_told_apart)
     HIT(p, PROFILE_CPU, 2, f, g);
     HIT(p, PROFILE_WAIT, 3, f, g);
     expect(report_folded, p, &plain, "app (pid 4242);f;g 5\ntwo (pid 50);f;g 1\n");
+    hit_thread(p, PROFILE_CPU, 7, profile_named_thread(p, 0, "x"), (uint32_t[]){f, 0});
+    hit_thread(p, PROFILE_CPU, 8, profile_other_thread(p), (uint32_t[]){f, 0});
+    expect(report_folded, p, &plain,
+           "[other];f 8\napp (pid 4242);f;g 5\ntwo (pid 50);f;g 1\nx;f 7\n");
     profile_free(p);
 }
 

@@ -6,10 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "symbols/heartbeat.h"
+#include "symbols/locate.h"
 #include "symbols/symbols.h"
 #include "symbols/symtab.h"
 
@@ -583,5 +586,52 @@ Test(symbols, a_table_takes_what_there_is_room_for)
     symtab_free(whole);
     symtab_free(cut);
     sections_release(&sections);
+    teardown(&f);
+}
+
+/* More symbols than are looked at: those before the limit have their names, and it is counted. */
+Test(symbols, of_a_huge_table_the_first_have_names)
+{
+    enum { LOOKED_AT = 8 * 1024 * 1024, TABLE_OFF = 1 << 20 };
+    struct fixture f = {0};
+    struct heartbeat heartbeat = {0};
+    image_init(&f.im, 1);
+    function(&f.im, "first", 0x1000, 16);
+    f.im.sh[SYMTAB].sh_offset = TABLE_OFF;
+    f.im.sh[SYMTAB].sh_size = (LOOKED_AT + 1) * sizeof(Elf64_Sym);
+    setup(&f, DEMANGLE_FULL);
+    symbols_free(f.s);
+    f.s = symbols_new(&(struct symbols_options){.heartbeat = &heartbeat});
+    f.m->fd = memfd_create("huge", MFD_CLOEXEC);
+    cr_assert_geq(f.m->fd, 0);
+    f.m->file_bytes = TABLE_OFF + f.im.sh[SYMTAB].sh_size;
+    cr_assert_eq(ftruncate(f.m->fd, (off_t)f.m->file_bytes), 0);
+    cr_assert_eq(pwrite(f.m->fd, &f.im, sizeof(f.im), 0), sizeof(f.im));
+    cr_assert_eq(pwrite(f.m->fd, f.im.symbols, sizeof(f.im.symbols), TABLE_OFF),
+                 sizeof(f.im.symbols));
+    cr_expect_str_eq(name_at(&f, 0x1008), "first");
+    cr_expect_eq(symbols_tables_cut(f.s), 1);
+    cr_expect_eq(heartbeat.beats, LOOKED_AT, "each is a sign of life");
+    teardown(&f);
+}
+
+Test(locate, finds_names_with_what_compilers_append)
+{
+    static const char *const names[] = {"eval", "version"};
+    struct fixture f = {0};
+    struct located found[LOCATED_MAX];
+    image_init(&f.im, 1);
+    function(&f.im, "evaluate", 0x1000, 16);
+    function(&f.im, "eval", 0x1010, 16);
+    function(&f.im, "eval.cold", 0x1020, 16);
+    function(&f.im, "eval@@V1", 0x1010, 16);
+    put(&f.im, "version", STB_GLOBAL, STT_OBJECT, DATA, 0x2000, 8);
+    put(&f.im, "version", STB_GLOBAL, STT_OBJECT, SHN_UNDEF, 0x2008, 8);
+    setup(&f, DEMANGLE_FULL);
+    cr_assert_eq(locate_symbols(f.m, names, 2, found), 3);
+    cr_expect_eq(found[0].vaddr, 0x1010);
+    cr_expect_eq(found[1].vaddr, 0x1020);
+    cr_expect_eq(found[2].vaddr, 0x2000);
+    cr_expect_eq(found[2].name, 1);
     teardown(&f);
 }

@@ -60,6 +60,7 @@ Test(text, head_tells_what_limits_did)
     p->mappings_cut = 3;
     p->cfi_cut = 5;
     p->tables_cut = 2;
+    p->jit_lines_skipped = 9;
     p->names_folded = 8;
     p->cost.stops = p->cost.calls_disturbed = 1;
     p->cost.calls_repaired = 3;
@@ -79,7 +80,8 @@ Test(text, head_tells_what_limits_did)
            "7 of 1000 ticks missed; 5 folded into their callers (memory limit); "
            "6 under thread [other] (memory limit); 37 mappings under module [other] (memory "
            "limit); 3 times a mapping was left out (memory limit); 5 modules' unwind information "
-           "cut (memory limit); 2 symbol tables cut (memory limit); 8 times a name reads [other] "
+           "cut (memory limit); 2 symbol tables cut (memory limit); 9 lines of a JIT's map "
+           "skipped; 8 times a name reads [other] "
            "(memory limit)\n"
            "# cost: 1 stop, 3.4 us mean, 3.4 us max, 0.00034% of the target's running time; "
            "1234 perf samples; perf_event refused; 1 system call disturbed, 3 put back; oxprof 0% "

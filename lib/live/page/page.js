@@ -90,7 +90,10 @@ async function saveSnapshot() {
             headers: {"X-Oxprof-Secret": status.secret},
             body: new URLSearchParams({format: "pprof"}),
         });
-        if (!answer.ok) throw new Refused(`refused (${answer.status})`);
+        if (!answer.ok) {
+            const body = await answer.json().catch(() => ({}));
+            throw new Refused(body.error || `refused (${answer.status})`);
+        }
         const link = element("a");
         link.href = URL.createObjectURL(await answer.blob());
         link.download = "oxprof.pb.gz";
@@ -338,8 +341,8 @@ function showCalls(data) {
             row.append(element("td", name));
         return row;
     }, (row, c) => {
-        const texts = [grouped(c.calls), c.calls ? seconds(c.mean_ns) : "–",
-            seconds(c.longest_ns), grouped(c.running), c.function];
+        const texts = [grouped(c.calls), c.mean_ns ? seconds(c.mean_ns) : "–",
+            c.longest_ns ? seconds(c.longest_ns) : "–", grouped(c.running), c.function];
         texts.forEach((text, i) => setText(row.children[i], text));
     });
     const dropped = Object.values(data.dropped).reduce((n, d) => n + d, 0);

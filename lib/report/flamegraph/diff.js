@@ -81,12 +81,15 @@ function compareFunctions(model, view, from) {
     return [...hits].map(([f, both]) => ({f, ...compareHits(both, view.samples, z)}));
 }
 
-/* "-18.85", as the text report rounds. */
+/* A share, without its sign: "18.85", as the text report rounds. */
+function pointsOf(share) {
+    const digits = String(Math.floor(Math.abs(share) * 10000 + 0.5 + 1e-9)).padStart(3, "0");
+    return `${digits.slice(0, -2)}.${digits.slice(-2)}`;
+}
+
 function points(difference) {
-    const hundredths = Math.floor(Math.abs(difference) * 10000 + 0.5 + 1e-9);
-    const digits = String(hundredths).padStart(3, "0");
-    const sign = !hundredths ? "" : difference < 0 ? "\u2212" : "+";
-    return `${sign}${digits.slice(0, -2)}.${digits.slice(-2)}`;
+    const text = pointsOf(difference);
+    return text === "0.00" ? text : `${difference < 0 ? "\u2212" : "+"}${text}`;
 }
 
 /* Hue and the lightness of what is all new or all gone, and of what has hardly changed. */

@@ -122,7 +122,7 @@ class FunctionTable {
         const news = !row.news ? "share" : row.difference < 0 ? "lost" : "gained";
         return [...SIDES.map(s => element("td", percent(row.hits[s], this.samples[s]), "number")),
             element("td", points(row.difference), `number ${news}`),
-            element("td", `\u00b1${points(row.error).slice(1)}`, "number share")];
+            element("td", `\u00b1${pointsOf(row.error)}`, "number share")];
     }
 
     nameCell(f) {

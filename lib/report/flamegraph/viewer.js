@@ -343,7 +343,7 @@ class Viewer {
             tr.append(element("th", what), ...SIDES.flatMap(s => [
                 element("td", grouped(c.hits[s])),
                 element("td", percent(c.hits[s], this.view.samples[s]))]),
-            element("td", `${points(c.difference)} \u00b1${points(c.error).slice(1)}`,
+            element("td", `${points(c.difference)} \u00b1${pointsOf(c.error)}`,
                 !c.news ? "" : c.difference < 0 ? "lost" : "gained"));
             return tr;
         });
@@ -402,7 +402,7 @@ class Viewer {
         const c = compareBlock(this.view, i, "total"), shares = SIDES.map(
             s => percent(c.hits[s], this.view.samples[s]));
         return `total ${shares[BEFORE]} before, ${shares[AFTER]} after, ` +
-            `difference ${points(c.difference)} \u00b1${points(c.error).slice(1)}` +
+            `difference ${points(c.difference)} \u00b1${pointsOf(c.error)}` +
             (c.news ? "" : ", not beyond chance");
     }
 
@@ -481,11 +481,12 @@ function lossFact(head) {
     const limit = (n, what) => n ? `${grouped(n)} ${what} (memory limit)` : "";
     return ["Lost", grouped(reasons.reduce((sum, [, n]) => sum + n, 0)), [
         ...reasons.map(([reason, n]) => `${grouped(n)} ${reason.replaceAll("_", " ")}`),
-        `${counted(head.truncated, "stack")} truncated`,
-        limit(head.given_up, "of those took too much to unwind"),
+        `${counted(head.truncated, "stack")} truncated` +
+            (head.given_up ? ` (${grouped(head.given_up)} took too much to unwind)` : ""),
         head.python_torn && `${counted(head.python_torn, "Python stack")} torn`,
         head.python_mismatches &&
-            `${grouped(head.python_mismatches)} native and Python frames that did not fit`,
+            `${counted(head.python_mismatches, "Python stack")} without ` +
+                `${head.python_mismatches === 1 ? "its" : "their"} place`,
         head.ticks_missed &&
             `${grouped(head.ticks_missed)} of ${grouped(head.ticks)} ticks missed`,
         limit(head.folded, "folded into their callers"),
@@ -495,6 +496,8 @@ function lossFact(head) {
         limit(head.cfi_cut, "modules' unwind information cut"),
         limit(head.tables_cut, "symbol tables cut"),
         limit(head.lines_cut, "places without source lines"),
+        head.jit_lines_skipped &&
+            `${counted(head.jit_lines_skipped, "line")} of a JIT's map skipped`,
         limit(head.names_folded, "times a name reads [other]"),
     ].filter(Boolean).join(", ")];
 }
