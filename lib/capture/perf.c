@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+/* User frames are ours to find; of those in the kernel there may be as many as a snapshot holds. */
 static struct perf_event_attr attr_of(uint64_t first_ns, size_t dump_bytes, bool in_kernel)
 {
     return (struct perf_event_attr){
@@ -21,8 +22,11 @@ static struct perf_event_attr attr_of(uint64_t first_ns, size_t dump_bytes, bool
         .config = PERF_COUNT_SW_CPU_CLOCK,
         .sample_period = first_ns,
         .disabled = 1,
-        .sample_type =
-            PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER,
+        .sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_CALLCHAIN |
+                       PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER,
+        .sample_max_stack = SNAPSHOT_KERNEL_MAX,
+        .exclude_callchain_user = 1,
+        .exclude_callchain_kernel = !in_kernel,
         .sample_regs_user = PERF_REGS_MASK,
         .sample_stack_user = (uint32_t)dump_bytes,
         .exclude_kernel = !in_kernel,
@@ -40,6 +44,10 @@ static int open_event(pid_t tid, uint64_t first_ns, size_t dump_bytes, bool in_k
 {
     struct perf_event_attr attr = attr_of(first_ns, dump_bytes, in_kernel);
     int fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    if (fd < 0 && errno == EOVERFLOW) {
+        attr.sample_max_stack = 0; /* kernel.perf_event_max_stack, which is less */
+        fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    }
     return fd < 0 ? -errno : fd;
 }
 
@@ -54,7 +62,7 @@ int perf_open(struct perf_ring *r, pid_t tid, uint64_t interval_ns, uint64_t fir
                             .due_ns = interval_ns,
                             .in_kernel = true};
     int fd = open_event(tid, first_ns, dump_bytes, true);
-    if (fd == -EACCES) {
+    if (fd == -EACCES || fd == -EPERM) {
         r->in_kernel = false;
         fd = open_event(tid, first_ns, dump_bytes, false);
     }
@@ -118,10 +126,9 @@ enum perf_kind perf_next(struct perf_ring *r, uint8_t *buf, struct perf_record *
 
 bool perf_is_full(const struct perf_ring *r)
 {
-    enum { ALL_ELSE_BYTES = 512 };
     const struct perf_event_mmap_page *page = r->pages;
     uint64_t used = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE) - page->data_tail;
-    return used + r->dump_bytes + ALL_ELSE_BYTES > r->data_bytes;
+    return used + r->dump_bytes + PERF_ELSE_BYTES > r->data_bytes;
 }
 
 static bool read_paranoid(int *ret)

@@ -13,15 +13,17 @@
 /*
  * Running threads sampled by the kernel (perf_event_open(2)): each time that a thread has run for
  * an interval, the timer interrupt of its CPU notes its registers and a piece of its stack in a
- * ring of ours. Nothing is stopped; the thread pays for the copy, 5 us or so.
+ * ring of ours; where it is in the kernel, and we may look there, also the kernel's call chain.
+ * Nothing is stopped; the thread pays for the copy, 5 us or so.
  *
  * One event and one ring for each thread, opened when it is found to have run. Rings that all
  * threads of a CPU share would need an event for each thread and CPU: 4,000 descriptors for 2,000
  * threads on two CPUs, where nearly all of them sleep.
  */
 enum {
-    PERF_DUMP_FIRST_BYTES = 16 << 10,  /* 8 KiB cut 6 of 1,123 samples of a PostgreSQL backend */
-    PERF_DUMP_MAX_BYTES = 65528 - 512, /* of a record of 65,535 bytes, all else included */
+    PERF_DUMP_FIRST_BYTES = 16 << 10, /* 8 KiB cut 6 of 1,123 samples of a PostgreSQL backend */
+    PERF_ELSE_BYTES = 512 + 8 * SNAPSHOT_KERNEL_MAX, /* of a record, beside the stack */
+    PERF_DUMP_MAX_BYTES = 65528 - PERF_ELSE_BYTES,   /* a record has 65,535 bytes at most */
 };
 
 struct perf_ring {

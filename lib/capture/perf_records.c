@@ -83,8 +83,28 @@ static void take_stack(struct cursor *c, struct snapshot *snap)
     snap->stack_cut = copied && copied == size;
 }
 
-static enum perf_kind read_sample(struct cursor *c, bool in_kernel, struct snapshot *snap)
+/*
+ * u64 nr; u64 ips[nr]: innermost first, and where another kind of code begins a number from
+ * PERF_CONTEXT_MAX on that says of which it is.
+ */
+static size_t take_chain(struct cursor *c, uint64_t ret_kernel[SNAPSHOT_KERNEL_MAX])
 {
+    uint64_t left = take_u64(c), addr;
+    bool kernel = false;
+    size_t n = 0;
+    for (; left && !c->cut; left--) {
+        addr = take_u64(c);
+        if (addr >= (uint64_t)PERF_CONTEXT_MAX)
+            kernel = addr == (uint64_t)PERF_CONTEXT_KERNEL;
+        else if (kernel && n < SNAPSHOT_KERNEL_MAX)
+            ret_kernel[n++] = addr;
+    }
+    return n;
+}
+
+static enum perf_kind read_sample(struct cursor *c, bool in_kernel, struct perf_record *ret)
+{
+    struct snapshot *snap = &ret->snapshot;
     struct {
         uint32_t pid, tid;
     } id = {0};
@@ -94,6 +114,8 @@ static enum perf_kind read_sample(struct cursor *c, bool in_kernel, struct snaps
     *snap = (struct snapshot){.source = SOURCE_PERF, .syscall = -1};
     snap->tid = (pid_t)id.tid;
     snap->taken_ns = take_u64(c);
+    snap->kernel = ret->kernel;
+    snap->n_kernel = take_chain(c, ret->kernel);
     uint64_t abi = take_u64(c);
     if (c->cut || abi != PERF_SAMPLE_REGS_ABI_64)
         return c->cut ? PERF_SPOILT : PERF_NO_REGS;
@@ -108,7 +130,7 @@ static enum perf_kind read_record(const struct perf_event_header *head, struct c
     unsigned mode = head->misc & PERF_RECORD_MISC_CPUMODE_MASK;
     switch (head->type) {
     case PERF_RECORD_SAMPLE:
-        return read_sample(c, mode != PERF_RECORD_MISC_USER, &ret->snapshot);
+        return read_sample(c, mode != PERF_RECORD_MISC_USER, ret);
     case PERF_RECORD_LOST:
         take_u64(c); /* the event's id */
         ret->lost = take_u64(c);

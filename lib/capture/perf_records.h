@@ -10,8 +10,8 @@
 
 /*
  * The records that the kernel writes for a perf event (perf_event_open(2), "MMAP layout"), with
- * PERF_SAMPLE_TID, TIME, REGS_USER and STACK_USER. The bytes are the kernel's, but what it copied
- * from the target's stack is not looked at here; lengths are checked all the same.
+ * PERF_SAMPLE_TID, TIME, CALLCHAIN, REGS_USER and STACK_USER. The bytes are the kernel's, but what
+ * it copied from the target's stack is not looked at here; lengths are checked all the same.
  */
 
 /* PERF_REG_X86_* of asm/perf_regs.h: AX BX CX DX SI DI BP SP IP and R8 to R15. */
@@ -27,7 +27,8 @@ struct perf_reader {
 
 enum perf_kind {
     PERF_NOTHING, /* no more at present */
-    PERF_SAMPLED, /* the snapshot is filled, but for its pid and state */
+    PERF_SAMPLED, /* the snapshot is filled, but for its pid and state; of a call chain the frames
+                     of the kernel */
     PERF_NO_REGS, /* a sample without the registers of 64-bit user code: nothing to walk */
     PERF_LOST,    /* records that found no room: how many is in `lost` */
     PERF_EXECED,  /* the thread has become another program */
@@ -38,6 +39,7 @@ enum perf_kind {
 struct perf_record {
     enum perf_kind kind;
     uint64_t lost;
+    uint64_t kernel[SNAPSHOT_KERNEL_MAX]; /* borrowed by the snapshot */
     struct snapshot snapshot;
 };
 

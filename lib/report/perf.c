@@ -37,13 +37,23 @@ static char *in_one_word(char *text)
     return text;
 }
 
+/* perf's name for the kernel itself, "[ext4]" for a loadable module. */
+static char *kernel_module(const struct perf *f, uint32_t name)
+{
+    char *text = in_one_word(report_escaped(f->p, name, NULL));
+    if (text[0] == '[' && strcmp(text, "[kernel]"))
+        return text;
+    free(text);
+    return mem_strdup("[kernel.kallsyms]");
+}
+
 /* Square brackets would make a kernel function of it; "[unknown]" does not. */
 static char *module_of(const struct perf *f, const struct profile_frame *frame, uint32_t line)
 {
     const struct profile_module *m = &f->p->modules[frame->module];
     uint32_t file = f->p->lines[line].file;
     if (frame->kind == KIND_KERNEL)
-        return mem_strdup("[kernel.kallsyms]");
+        return kernel_module(f, m->name);
     char *text = report_escaped(f->p, frame->kind == KIND_PYTHON ? file : m->path, NULL);
     for (char *s = text; *s; s++)
         *s = *s == '[' || *s == ']' ? '_' : *s;

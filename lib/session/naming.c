@@ -117,6 +117,20 @@ static void name_in_module(struct session *s, uint32_t frame, const struct namer
         name_by_place(s, frame, m);
 }
 
+/* "vfs_read", of the module "[kernel]" or "[ext4]". */
+static void name_in_kernel(struct session *s, uint32_t frame, const struct namer_answer *a)
+{
+    if (a->rc <= 0) {
+        name_plainly(s, frame, KIND_KERNEL, 0, "[kernel]");
+        return;
+    }
+    struct profile_line line = {.function = put(s, a->lines[0].name),
+                                .linkage_name = put(s, a->lines[0].linkage_name)};
+    OX_FREE char *name = mem_printf("[%s]", a->lines[0].file ? a->lines[0].file : "kernel");
+    profile_name(s->profile, frame, KIND_KERNEL, profile_module(s->profile, name, name, ""), &line,
+                 1);
+}
+
 static void use_answer(struct session *s, const struct namer_answer *a)
 {
     uint32_t frame = (uint32_t)a->tag;
@@ -124,6 +138,8 @@ static void use_answer(struct session *s, const struct namer_answer *a)
         return; /* of naming_prepare() */
     if (OX_SPACE_KIND(s->profile->frames[frame].space) == SPACE_JIT)
         name_plainly(s, frame, KIND_JIT, 0, a->text);
+    else if (OX_SPACE_KIND(s->profile->frames[frame].space) == SPACE_KERNEL)
+        name_in_kernel(s, frame, a);
     else
         name_in_module(s, frame, a);
 }
@@ -197,6 +213,9 @@ static void ask_for_frame(struct session *s, uint32_t frame)
         break;
     case SPACE_JIT:
         ask_jit(s, frame);
+        break;
+    case SPACE_KERNEL:
+        namer_ask_kernel(s->namer, f->address, frame);
         break;
     case SPACE_PYTHON:
         name_python(s, frame);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "capture/asleep.h"
 #include "session/state.h"
+#include "symbols/kallsyms.h"
 
 enum { MAP_TRIES = 64 };
 
@@ -122,6 +123,32 @@ static size_t with_wait(struct session *s, size_t n, uint32_t wait)
     return n + 1;
 }
 
+/* At most so many frames below the innermost. */
+static size_t kernel_frames(struct session *s, const struct snapshot *snap, uint32_t *ret)
+{
+    if (snap->n_kernel && s->kernel == KERNEL_UNKNOWN)
+        s->kernel = kallsyms_shown() ? KERNEL_NAMED : KERNEL_HIDDEN;
+    if (snap->n_kernel && s->kernel == KERNEL_HIDDEN) {
+        ret[0] = profile_frame(s->profile, OX_SPACE(SPACE_SPECIAL, 0), SPECIAL_IN_KERNEL);
+        return 1;
+    }
+    for (size_t i = 0; i < snap->n_kernel; i++)
+        ret[i] = profile_frame(s->profile, OX_SPACE(SPACE_KERNEL, 0), snap->kernel[i] - (i > 0));
+    return snap->n_kernel;
+}
+
+/* What the kernel did when the thread was there: below the frame that called it. */
+static size_t with_kernel(struct session *s, const struct snapshot *snap, size_t n)
+{
+    uint32_t frames[SNAPSHOT_KERNEL_MAX];
+    size_t more = kernel_frames(s, snap, frames);
+    if (n + more > STACK_FRAMES_MAX)
+        more = STACK_FRAMES_MAX - n;
+    memmove(s->frames + more, s->frames, n * sizeof(*s->frames));
+    memcpy(s->frames, frames, more * sizeof(*frames));
+    return n + more;
+}
+
 /* One of each thread: where more was to be copied, or it was taught from, the last one counts. */
 static struct kept_snapshot *place_of(struct session *s, const struct snapshot *snap)
 {
@@ -145,6 +172,7 @@ static void keep(struct session *s, const struct watch *w, const struct snapshot
     *k = (struct kept_snapshot){.snapshot = *snap};
     k->snapshot.stack = copy;
     k->snapshot.n_pieces = 0;
+    k->snapshot.n_kernel = 0;
     k->snapshot.interrupted = (struct snapshot_piece){0}; /* the file holds one stack */
     memcpy(k->name, w->thread->name, sizeof(k->name));
     s->kept_last = (size_t)(k - s->kept);
@@ -177,6 +205,7 @@ uint32_t stacks_tally(struct session *s, struct target *t, struct watch *w,
     if (s->opt.view != VIEW_NATIVE)
         n = pystacks_merge(s, t, w, snap, ret_stack, n);
     n = with_wait(s, n, wait);
+    n = with_kernel(s, snap, n);
     if (s->opt.keep_snapshots && wait != PROFILE_NO_FRAME && s->frames[0] == wait)
         s->kept[s->n_kept - 1].wait =
             mem_strdup(intern_get(s->profile->strings, s->profile->frames[wait].wait));

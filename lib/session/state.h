@@ -65,7 +65,15 @@ struct target {
 };
 
 /* The keys under which code is known to the profile (struct profile_frame's space). */
-enum { SPACE_UNMAPPED, SPACE_SPECIAL, SPACE_MODULE, SPACE_JIT, SPACE_PYTHON, SPACE_WAIT };
+enum {
+    SPACE_UNMAPPED,
+    SPACE_SPECIAL,
+    SPACE_MODULE,
+    SPACE_JIT,
+    SPACE_PYTHON,
+    SPACE_WAIT,
+    SPACE_KERNEL
+};
 /* Of SPACE_WAIT: the address is a text of the waits, or (WAIT_PLAIN) of the profile; the thread
  * that it ends with is part of the number. */
 enum { WAIT_KERNEL, WAIT_PYTHON, WAIT_PLAIN };
@@ -79,7 +87,8 @@ enum {
     SPECIAL_WAITING_FOR_GIL,
     SPECIAL_NOT_COUNTED, /* without the GIL, where only its holder counts */
     SPECIAL_WAITING_FOR_CPU,
-    SPECIAL_IN_KERNEL, /* running there, where the kernel samples user code only */
+    SPECIAL_IN_KERNEL, /* running there, where the kernel samples user code only, or hides what is
+                          where in it */
 };
 #define OX_SPACE(kind, number) ((uint64_t)(kind) << 60 | (uint64_t)(number))
 #define OX_SPACE_KIND(space) ((unsigned)((space) >> 60))
@@ -101,7 +110,7 @@ enum { WAIT_TEXT_BYTES = 4096 + 64 };
 enum {
     WARNINGS_MAX = 16,
     FOLLOWERS_MAX = 2,
-    STACK_FRAMES_MAX = UNWIND_FRAMES_MAX + PYTHON_STACK_MAX + 2
+    STACK_FRAMES_MAX = UNWIND_FRAMES_MAX + PYTHON_STACK_MAX + 2 + SNAPSHOT_KERNEL_MAX
 };
 
 struct session {
@@ -154,6 +163,7 @@ struct session {
     uint64_t n_watches; /* threads watched at present */
     size_t n_rings;     /* of those: watch.perf */
     uint64_t perf_samples;
+    enum { KERNEL_UNKNOWN, KERNEL_NAMED, KERNEL_HIDDEN } kernel; /* whether it says what is where */
     bool perf_refused, perf_refused_some; /* by the system: to us; for a thread */
     uint64_t samples;
     pid_t own_pid;

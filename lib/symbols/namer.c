@@ -26,8 +26,13 @@ struct question {
     uint32_t module; /* its id */
     uint64_t vaddr, tag;
     char *text;        /* owned; NAMER_DEMANGLE */
-    bool unanswerable; /* its text is too long, or has killed a process */
+    bool unanswerable; /* its text is too long, or it has killed a process */
 };
+
+static bool is_of_module(const struct question *q)
+{
+    return q->kind == NAMER_LINES || q->kind == NAMER_ADVICE;
+}
 
 struct namer {
     struct namer_job job;
@@ -131,6 +136,11 @@ void namer_ask_demangled(struct namer *n, const char *linkage_name, uint64_t tag
                               .unanswerable = strlen(linkage_name) > NAMER_TEXT_MAX_BYTES});
 }
 
+void namer_ask_kernel(struct namer *n, uint64_t addr, uint64_t tag)
+{
+    ask(n, &(struct question){.kind = NAMER_KERNEL, .vaddr = addr, .tag = tag});
+}
+
 size_t namer_pending(const struct namer *n)
 {
     return n->asked - n->first;
@@ -158,7 +168,7 @@ static enum namer_level level_of(const struct namer *n, const struct question *q
 {
     if (n->troubles.general[0] || q->unanswerable)
         return NAMER_NONE;
-    if (q->kind == NAMER_DEMANGLE || !n->troubles.n)
+    if (!is_of_module(q) || !n->troubles.n)
         return NAMER_ALL;
     enum namer_level level = namer_troubles_level(&n->troubles, q->module);
     if (level != NAMER_ALL && q->kind == NAMER_ADVICE)
@@ -189,7 +199,7 @@ static void bury(struct namer *n, const char *verdict, bool hung)
     n->sent = n->first;
     if (!present)
         return;
-    if (present->kind == NAMER_DEMANGLE)
+    if (!is_of_module(present))
         present->unanswerable = true;
     else
         namer_troubles_blame(&n->troubles, present->module, verdict ? verdict : how, hung);
@@ -230,7 +240,7 @@ static void bury_idle(struct namer *n)
 static bool ready_for(struct namer *n, const struct question *q)
 {
     char how[80];
-    if (n->process.pid && q->kind != NAMER_DEMANGLE && q->module >= n->modules_known) {
+    if (n->process.pid && is_of_module(q) && q->module >= n->modules_known) {
         if (n->sent > n->first)
             return false; /* it has questions to answer first */
         end_process(n, how, sizeof(how));

@@ -69,6 +69,8 @@ void namer_free(struct namer *n);
 void namer_ask(struct namer *n, const struct module *m, uint64_t vaddr, uint64_t tag);
 void namer_ask_advice(struct namer *n, const struct module *m, uint64_t tag);
 void namer_ask_demangled(struct namer *n, const char *linkage_name, uint64_t tag);
+/* Of an addr of the kernel's code, as kallsyms_find(): one line, its file is the module. */
+void namer_ask_kernel(struct namer *n, uint64_t addr, uint64_t tag);
 
 struct namer_answer {
     uint64_t tag;

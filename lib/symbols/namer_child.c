@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "symbols/kallsyms.h"
 #include "symbols/namer_wire.h"
 
 enum { OUT_BYTES = 16 * 1024, OUT_NS = 10 * 1000 * 1000 }; /* how long answers may be kept */
@@ -24,6 +25,7 @@ enum { OUT_BYTES = 16 * 1024, OUT_NS = 10 * 1000 * 1000 }; /* how long answers m
 struct child {
     const struct namer_job *job;
     struct symbols *with[NAMER_NONE]; /* for each enum namer_level; made when first needed */
+    struct kallsyms *kernel;          /* made when first needed */
     struct map numbers; /* (string, 0) -> its number; strings of a struct symbols stay */
     uint32_t n_strings;
     uint8_t *out; /* what goes out next */
@@ -221,14 +223,11 @@ static struct symbols *symbols_of(struct child *c, enum namer_level level)
     return c->with[level];
 }
 
-static void answer_lines(struct child *c, struct symbols *s, struct module *m, uint64_t vaddr,
-                         struct namer_result *result)
+/* As many as result->rc says. */
+static void put_lines(struct child *c, struct symbols *s, const struct symbol_line *lines,
+                      struct namer_result *result)
 {
-    struct symbol_line lines[SYMBOL_LINES_MAX] = {0};
     struct namer_line out[SYMBOL_LINES_MAX];
-    int (*look_up)(struct symbols *, struct module *, uint64_t, struct symbol_line *) =
-        c->job->opt.lines ? c->job->opt.lines : symbols_lines;
-    result->rc = look_up(s, m, vaddr, lines);
     result->n_lines = result->rc > 0 ? (uint32_t)result->rc : 0;
     for (uint32_t i = 0; i < result->n_lines; i++)
         out[i] = (struct namer_line){.name = number_of(c, lines[i].name),
@@ -246,6 +245,31 @@ static void answer_lines(struct child *c, struct symbols *s, struct module *m, u
     put(c, out, bytes);
 }
 
+static void answer_lines(struct child *c, struct symbols *s, struct module *m, uint64_t vaddr,
+                         struct namer_result *result)
+{
+    struct symbol_line lines[SYMBOL_LINES_MAX] = {0};
+    int (*look_up)(struct symbols *, struct module *, uint64_t, struct symbol_line *) =
+        c->job->opt.lines ? c->job->opt.lines : symbols_lines;
+    result->rc = look_up(s, m, vaddr, lines);
+    put_lines(c, s, lines, result);
+}
+
+static void answer_kernel(struct child *c, struct symbols *s, uint64_t addr,
+                          struct namer_result *result)
+{
+    struct symbol_line line = {0};
+    struct kernel_symbol found;
+    if (!c->kernel)
+        c->kernel = kallsyms_read();
+    result->rc = kallsyms_find(c->kernel, addr, &found) ? 1 : -ENODATA;
+    if (result->rc > 0)
+        line = (struct symbol_line){.name = symbols_demangle(s, found.name),
+                                    .linkage_name = found.name,
+                                    .file = found.module};
+    put_lines(c, s, &line, result);
+}
+
 static void answer(struct child *c, const struct namer_request *r, const char *text)
 {
     struct symbols *s = symbols_of(c, r->level);
@@ -254,6 +278,8 @@ static void answer(struct child *c, const struct namer_request *r, const char *t
     char advice[400];
     if (r->kind == NAMER_LINES && m) {
         answer_lines(c, s, m, r->vaddr, &result);
+    } else if (r->kind == NAMER_KERNEL) {
+        answer_kernel(c, s, r->vaddr, &result);
     } else {
         if (r->kind == NAMER_DEMANGLE)
             result.text = number_of(c, symbols_demangle(s, text));

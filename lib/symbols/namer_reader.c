@@ -83,7 +83,7 @@ static bool is_sound(const struct namer_reader *r, const struct namer_expected *
         result->n_lines > SYMBOL_LINES_MAX ||
         bytes != sizeof(*result) + result->n_lines * sizeof(struct namer_line))
         return false;
-    if (expected->kind != NAMER_LINES)
+    if (expected->kind != NAMER_LINES && expected->kind != NAMER_KERNEL)
         return result->text && result->text <= r->n_numbers && !result->rc && !result->n_lines;
     return !result->text && (result->rc > 0 ? result->n_lines == (uint32_t)result->rc
                                             : result->rc < 0 && !result->n_lines);

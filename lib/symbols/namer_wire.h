@@ -9,7 +9,7 @@
  * The process is not trusted: whatever comes from it is checked.
  */
 
-enum namer_kind { NAMER_LINES = 1, NAMER_ADVICE, NAMER_DEMANGLE };
+enum namer_kind { NAMER_LINES = 1, NAMER_ADVICE, NAMER_DEMANGLE, NAMER_KERNEL };
 
 /* What a module is read for. */
 enum namer_level {

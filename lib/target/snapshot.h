@@ -47,6 +47,7 @@ enum snapshot_source { SOURCE_ASLEEP, SOURCE_STOPPED, SOURCE_PERF, SOURCE_N };
 enum {
     SNAPSHOT_RED_ZONE_BYTES = 128,          /* psABI: below RSP, may be used by leaf functions */
     SNAPSHOT_STACK_MAX_BYTES = 1024 * 1024, /* no more is ever copied, of both stacks */
+    SNAPSHOT_KERNEL_MAX = 127,              /* PERF_MAX_STACK_DEPTH of linux/perf_event.h */
     SNAPSHOT_PIECES_MAX = 192,
     SNAPSHOT_PIECES_BYTES = 1024 * 1024,
     SNAPSHOT_BUF_BYTES = SNAPSHOT_STACK_MAX_BYTES + SNAPSHOT_PIECES_BYTES,
@@ -71,6 +72,10 @@ struct snapshot {
     size_t stack_bytes;   /* may be 0 */
     const uint8_t *stack; /* borrowed from whoever captured or loaded it */
     bool stack_cut;       /* the mapping has more bytes above than were copied */
+    /* Where it was in the kernel, addr of the kernel's code: where it stood, then return addresses
+     * outward. Borrowed; the registers are those with which it entered. */
+    const uint64_t *kernel;
+    size_t n_kernel;
     /* The stack of the code that a signal's handler has interrupted, where the handler runs on one
      * of its own; from there up, less the red zone. */
     struct snapshot_piece interrupted;

@@ -457,9 +457,14 @@ Test(perf, names_that_readers_take_for_something_else)
     uint32_t jit = made_frame(p, 2, KIND_JIT, "", &line, 1);
     uint32_t kernel = made_frame(p, 3, KIND_KERNEL, "", &line, 1);
     uint32_t unknown = made_frame(p, 4, KIND_UNKNOWN, "", &line, 1);
-    MADE_HIT(p, profile_thread(p, 5, 6, ""), PROFILE_CPU, 1, 1, unknown, kernel, jit, vdso);
+    uint32_t loadable = made_frame(p, 5, KIND_KERNEL, "[ext4]", &line, 1);
+    uint32_t itself = made_frame(p, 6, KIND_KERNEL, "[kernel]", &line, 1);
+    MADE_HIT(p, profile_thread(p, 5, 6, ""), PROFILE_CPU, 1, 1, unknown, kernel, jit, vdso, itself,
+             loadable);
     expect(report_perf, p, &plain,
            ":6               5/6 [000]     0.010000:          1 cpu-clock: \n"
+           "\t5 f (x)\\x0a+0x0 ([ext4])\n"
+           "\t6 f (x)\\x0a+0x0 ([kernel.kallsyms])\n"
            "\t1 f (x)\\x0a+0x0 (/srv/_vdso___old_)\n"
            "\t2 f (x)\\x0a+0x0 (/tmp/perf.map)\n"
            "\t3 f (x)\\x0a+0x0 ([kernel.kallsyms])\n"

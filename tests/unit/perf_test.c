@@ -52,16 +52,22 @@ static void put_header(struct ring *r, uint32_t type, uint16_t misc, size_t byte
 struct made {
     uint16_t misc;
     uint64_t abi, stack_bytes, copied;
+    const uint64_t *chain;
+    size_t n_chain;
 };
 
 /* RAX is 100, RBX 101, and so on in the kernel's order; stack bytes are 0, 1, 2, ... */
 static void put_sample(struct ring *r, const struct made *m)
 {
     size_t regs = m->abi ? REGS : 0;
-    size_t bytes = 8 + 8 + 8 + 8 + regs * 8 + 8 + m->stack_bytes + (m->stack_bytes ? 8 : 0);
+    size_t bytes = 8 + 8 + 8 + 8 + m->n_chain * 8 + 8 + regs * 8 + 8 + m->stack_bytes +
+                   (m->stack_bytes ? 8 : 0);
     put_header(r, PERF_RECORD_SAMPLE, m->misc, bytes);
     put(r, (uint32_t[]){77, 78}, 8);
     put_u64(r, 123456789);
+    put_u64(r, m->n_chain);
+    for (size_t i = 0; i < m->n_chain; i++)
+        put_u64(r, m->chain[i]);
     put_u64(r, m->abi);
     for (size_t i = 0; i < regs; i++)
         put_u64(r,
@@ -108,6 +114,7 @@ Test(perf, sample)
     cr_assert_eq(s->stack_addr, 107);
     cr_assert_eq(s->stack_bytes, STACK_BYTES);
     cr_assert(s->stack_cut);
+    cr_assert_eq(s->n_kernel, 0);
     for (size_t i = 0; i < STACK_BYTES; i++)
         cr_assert_eq(s->stack[i], i);
     cr_assert_eq(next(&r, &record), PERF_NOTHING);
@@ -176,14 +183,90 @@ Test(perf, lost_and_exec_and_others)
     free_ring(&r);
 }
 
+static const uint64_t chain[] = {0x1234,
+                                 (uint64_t)PERF_CONTEXT_KERNEL,
+                                 0xffffffff81000010,
+                                 0xffffffff81000020,
+                                 (uint64_t)PERF_CONTEXT_USER,
+                                 0x7f0000001234,
+                                 (uint64_t)PERF_CONTEXT_GUEST_KERNEL,
+                                 0xffffffff82000000,
+                                 (uint64_t)PERF_CONTEXT_KERNEL,
+                                 0xffffffff81000030};
+enum { CHAIN = sizeof(chain) / sizeof(*chain) };
+
+/* Of a call chain what the kernel's own marks stand before; the rest follows as ever. */
+Test(perf, kernel_chain)
+{
+    struct ring r = new_ring();
+    struct perf_record record;
+    struct made made = whole;
+    made.misc = PERF_RECORD_MISC_KERNEL;
+    made.chain = chain;
+    made.n_chain = CHAIN;
+    put_sample(&r, &made);
+    cr_assert_eq(next(&r, &record), PERF_SAMPLED);
+    const struct snapshot *s = &record.snapshot;
+    cr_assert_eq(s->n_kernel, 3);
+    for (size_t i = 0; i < s->n_kernel; i++)
+        cr_assert_eq(s->kernel[i], 0xffffffff81000010 + 0x10 * i);
+    cr_assert_eq(s->regs.value[DWREG_RIP], 108);
+    cr_assert_eq(s->stack_bytes, STACK_BYTES);
+    put_sample(&r, &whole);
+    cr_assert_eq(next(&r, &record), PERF_SAMPLED);
+    cr_assert_eq(record.snapshot.n_kernel, 0, "of the sample before");
+    free_ring(&r);
+}
+
+/* kernel.perf_event_max_stack may be 640; what a snapshot has no room for is the outermost. */
+Test(perf, longer_chain_than_a_snapshot_holds)
+{
+    struct ring r = new_ring();
+    struct perf_record record;
+    uint64_t many[SNAPSHOT_KERNEL_MAX + 3] = {(uint64_t)PERF_CONTEXT_KERNEL};
+    for (size_t i = 1; i < SNAPSHOT_KERNEL_MAX + 3; i++)
+        many[i] = i;
+    struct made made = whole;
+    made.chain = many;
+    made.n_chain = SNAPSHOT_KERNEL_MAX + 3;
+    put_sample(&r, &made);
+    cr_assert_eq(next(&r, &record), PERF_SAMPLED);
+    cr_assert_eq(record.snapshot.n_kernel, SNAPSHOT_KERNEL_MAX);
+    cr_assert_eq(record.snapshot.kernel[SNAPSHOT_KERNEL_MAX - 1], SNAPSHOT_KERNEL_MAX);
+    cr_assert_eq(record.snapshot.stack_bytes, STACK_BYTES);
+    free_ring(&r);
+}
+
+/* Of more frames than the record has bytes for, up to 2^64 - 1. */
+Test(perf, chain_that_is_longer_than_its_record)
+{
+    static const uint64_t lies[] = {CHAIN + 40, UINT64_C(1) << 61, UINT64_MAX};
+    for (size_t i = 0; i < sizeof(lies) / sizeof(*lies); i++) {
+        struct ring r = new_ring();
+        struct perf_record record;
+        struct made made = whole;
+        made.chain = chain;
+        made.n_chain = CHAIN;
+        put_sample(&r, &made);
+        for (size_t at = 0; at < 8; at++)
+            r.data[(START + 8 + 16 + at) % RING_BYTES] = (uint8_t)(lies[i] >> 8 * at);
+        cr_assert_eq(next(&r, &record), PERF_SPOILT);
+        cr_assert_eq(next(&r, &record), PERF_NOTHING);
+        free_ring(&r);
+    }
+}
+
 /* Cut after any byte a record is none, whatever its lengths say, and nothing beyond is read. */
 Test(perf, every_cut)
 {
     struct perf_record record;
-    size_t bytes = 8 + 8 + 8 + 8 + REGS * 8 + 8 + STACK_BYTES + 8;
+    struct made made = whole;
+    made.chain = chain;
+    made.n_chain = CHAIN;
+    size_t bytes = 8 + 8 + 8 + 8 + CHAIN * 8 + 8 + REGS * 8 + 8 + STACK_BYTES + 8;
     for (size_t cut = 8; cut < bytes; cut++) {
         struct ring r = new_ring();
-        put_sample(&r, &whole);
+        put_sample(&r, &made);
         uint16_t size = (uint16_t)cut;
         memcpy(r.data + START + offsetof(struct perf_event_header, size), &size, sizeof(size));
         r.reader.head = START + cut;
