@@ -94,11 +94,16 @@ static void tell_sleepers(struct session *s, const struct profile *p)
 static void tell_perf_event(void)
 {
     struct error err;
-    if (perf_probe(&err) < 0)
+    bool in_kernel = false;
+    if (perf_probe(&in_kernel, &err) < 0)
         line("perf_event", "no", "%s", err.text);
     else
         line("perf_event", "yes",
-             "the kernel samples the threads that run; only those that run Python are stopped");
+             "the kernel samples the threads that run; only those that run Python are stopped; "
+             "%s",
+             in_kernel ? "its own functions are shown"
+                       : "its own functions are not shown: that takes root, CAP_PERFMON, or "
+                         "kernel.perf_event_paranoid 1");
 }
 
 static void tell_memory(const struct profile *p)

@@ -174,7 +174,7 @@ static int explain(int rc, struct error *err)
     }
 }
 
-int perf_probe(struct error *err)
+int perf_probe(bool *ret_in_kernel, struct error *err)
 {
     enum { INTERVAL_NS = 10 * 1000 * 1000 };
     struct perf_ring ring;
@@ -182,6 +182,8 @@ int perf_probe(struct error *err)
     int rc = perf_open(&ring, 0, INTERVAL_NS, INTERVAL_NS, PERF_DUMP_FIRST_BYTES, page);
     if (rc < 0)
         return explain(rc, err);
+    if (ret_in_kernel)
+        *ret_in_kernel = ring.in_kernel;
     perf_close(&ring);
     return 0;
 }

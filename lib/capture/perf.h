@@ -37,9 +37,9 @@ struct perf_ring {
     bool steady;     /* the first sample has come */
 };
 
-/* Whether the system lets us sample ourselves. 0, or a negative errno with the cause and its cure.
- */
-int perf_probe(struct error *err);
+/* Whether the system lets us sample ourselves, and that in the kernel, too (ret_in_kernel may be
+ * NULL). 0, or a negative errno with the cause and its cure. */
+int perf_probe(bool *ret_in_kernel, struct error *err);
 
 /*
  * Begins to sample a thread, the first time when it has run for first_ns: a random part of the

@@ -154,7 +154,7 @@ int session_add(struct session *s, pid_t pid, pid_t tid, struct error *err)
 {
     struct target *t = session_target(s, pid);
     bool ask = !s->n_targets && s->opt.capture != CAPTURE_STOP && !s->opt.no_perf;
-    int probed = ask ? perf_probe(err) : 0;
+    int probed = ask ? perf_probe(NULL, err) : 0;
     if (probed < 0 && s->opt.capture == CAPTURE_PERF)
         return probed;
     s->perf_refused |= probed < 0;

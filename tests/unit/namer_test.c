@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "namer_fixture.h"
+#include "symbols/kallsyms.h"
 #include "symbols/namer_watch.h"
 #include "symbols/namer_wire.h"
 
@@ -224,6 +225,29 @@ Test(namer, demangles_and_advises)
     cr_expect_str_eq(next(&f).text, "plain");
     cr_expect_eq(next(&f).rc, -EBADMSG);
     free(huge);
+    teardown(&f);
+}
+
+/* Of no module; where nothing is, the kernel has no name. */
+Test(namer, code_of_the_kernel)
+{
+    struct fixture f = {0};
+    setup(&f, &(struct namer_options){.symbols.demangle = DEMANGLE_SIMPLE});
+    namer_ask_kernel(f.n, 0, 1);
+    namer_ask_demangled(f.n, "plain", 2);
+    struct kallsyms *k = kallsyms_read();
+    struct kernel_symbol symbol;
+    uint64_t addr = 0xffffffff80000000;
+    while (addr < 0xffffffffff000000 && !kallsyms_find(k, addr, &symbol))
+        addr += 1 << 16;
+    namer_ask_kernel(f.n, addr, 3);
+    cr_expect_eq(next(&f).rc, -ENODATA);
+    cr_expect_str_eq(next(&f).text, "plain");
+    struct namer_answer answer = next(&f);
+    cr_expect_eq(answer.rc, kallsyms_shown() ? 1 : -ENODATA);
+    if (answer.rc > 0)
+        cr_expect_str_eq(answer.lines[0].linkage_name, symbol.name);
+    kallsyms_free(k);
     teardown(&f);
 }
 
