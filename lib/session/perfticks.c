@@ -219,7 +219,6 @@ static void want_more(struct watch *w, const struct snapshot *snap, uint64_t mor
 
 static void take_sample(struct session *s, struct target *t, struct watch *w, struct snapshot *snap)
 {
-    snap->pid = w->process->pid;
     snap->state = STATE_CPU;
     uint32_t tally = stacks_tally(s, t, w, snap, s->stack);
     if (s->stack->end == STACK_CUT)
@@ -237,7 +236,8 @@ static void take_sample(struct session *s, struct target *t, struct watch *w, st
 static void take_record(struct session *s, struct target *t, struct watch *w,
                         struct perf_record *record)
 {
-    bool ours = record->snapshot.tid == w->thread->tid;
+    /* Its number may have become another process's just before the ring was opened. */
+    bool ours = record->snapshot.tid == w->thread->tid && record->snapshot.pid == w->process->pid;
     switch (record->kind) {
     case PERF_SAMPLED:
         if (t && ours && t->exec_checked_ns)
