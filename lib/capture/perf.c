@@ -105,6 +105,11 @@ void perf_set_interval(struct perf_ring *r, uint64_t interval_ns)
     r->interval_ns = interval_ns;
 }
 
+void perf_hold(struct perf_ring *r, bool held)
+{
+    ioctl(r->fd, held ? PERF_EVENT_IOC_DISABLE : PERF_EVENT_IOC_ENABLE, 0);
+}
+
 enum perf_kind perf_next(struct perf_ring *r, uint8_t *buf, struct perf_record *ret)
 {
     struct perf_event_mmap_page *page = r->pages;

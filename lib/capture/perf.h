@@ -55,6 +55,9 @@ void perf_close(struct perf_ring *r);
 /* From the next sample on. */
 void perf_set_interval(struct perf_ring *r, uint64_t interval_ns);
 
+/* Nothing is sampled until it is held no more. Harmless where that is so already. */
+void perf_hold(struct perf_ring *r, bool held);
+
 /* There is no room for another sample. */
 bool perf_is_full(const struct perf_ring *r);
 

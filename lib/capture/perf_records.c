@@ -112,6 +112,7 @@ static enum perf_kind read_sample(struct cursor *c, bool in_kernel, struct perf_
     if (at)
         memcpy(&id, at, sizeof(id));
     *snap = (struct snapshot){.source = SOURCE_PERF, .syscall = -1};
+    snap->pid = (pid_t)id.pid;
     snap->tid = (pid_t)id.tid;
     snap->taken_ns = take_u64(c);
     snap->kernel = ret->kernel;

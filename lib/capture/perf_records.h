@@ -27,7 +27,7 @@ struct perf_reader {
 
 enum perf_kind {
     PERF_NOTHING, /* no more at present */
-    PERF_SAMPLED, /* the snapshot is filled, but for its pid and state; of a call chain the frames
+    PERF_SAMPLED, /* the snapshot is filled, but for its state; of a call chain the frames
                      of the kernel */
     PERF_NO_REGS, /* a sample without the registers of 64-bit user code: nothing to walk */
     PERF_LOST,    /* records that found no room: how many is in `lost` */

@@ -144,6 +144,7 @@ void session_pause(struct session *s)
     ticks_settle(s);
     s->sampled_ns = status_sampled_ns(s);
     s->paused = true;
+    perfticks_halt(s);
 }
 
 /* While it paused nobody looked: no thread's account has an open gap from then. */
@@ -224,5 +225,6 @@ void session_finish(struct session *s)
     if (s->started)
         budget_end(s);
     ticks_settle(s);
+    perfticks_halt(s);
     s->own_cpu_end_ns = clock_own_cpu_ns();
 }

@@ -219,7 +219,6 @@ static void want_more(struct watch *w, const struct snapshot *snap, uint64_t mor
 
 static void take_sample(struct session *s, struct target *t, struct watch *w, struct snapshot *snap)
 {
-    snap->pid = w->process->pid;
     snap->state = STATE_CPU;
     uint32_t tally = stacks_tally(s, t, w, snap, s->stack);
     if (s->stack->end == STACK_CUT)
@@ -237,7 +236,8 @@ static void take_sample(struct session *s, struct target *t, struct watch *w, st
 static void take_record(struct session *s, struct target *t, struct watch *w,
                         struct perf_record *record)
 {
-    bool ours = record->snapshot.tid == w->thread->tid;
+    /* Its number may have become another process's just before the ring was opened. */
+    bool ours = record->snapshot.tid == w->thread->tid && record->snapshot.pid == w->process->pid;
     switch (record->kind) {
     case PERF_SAMPLED:
         if (t && ours && t->exec_checked_ns)
@@ -326,6 +326,8 @@ static void close_running_time(struct session *s, struct watch *w)
     else if (missing && (w->perf_quality.in_kernel += (uint32_t)missing))
         count(s, w, stacks_special(s, w, SPECIAL_IN_KERNEL, PROFILE_CPU), false, missing);
     close_ticks(s, w, &w->open.cpu_ns, missing);
+    if (missing) /* what its first sample disabled may have been so only after make_steady() */
+        perf_hold(w->perf, false);
     ready = whole_ticks(s, w->open.ready_ns);
     if (ready)
         count(s, w, stacks_special(s, w, SPECIAL_WAITING_FOR_CPU, PROFILE_WAIT), false, ready);
@@ -554,4 +556,29 @@ void perfticks_resume(struct session *s, struct watch *w)
     if (thread_run(w->threads, w->process, w->thread, &w->open.run) == 0)
         w->run = w->open.run;
     w->asleep = false;
+    perf_hold(w->perf, s->paused);
+}
+
+static void halt(struct session *s, struct target *t, struct watch *w)
+{
+    bool told = w->exited || w->tick == s->tick;
+    if (!s->finished) {
+        perf_hold(w->perf, true);
+        return;
+    }
+    if (told && !s->paused)
+        w->open = (struct open_time){0};
+    perfticks_close(s, told ? NULL : t, w);
+}
+
+void perfticks_halt(struct session *s)
+{
+    for (size_t i = 0; i < s->n_targets; i++) {
+        struct target *t = s->targets[i];
+        for (size_t k = 0; t->live && k < t->threads.n; k++) {
+            struct watch *w = t->threads.items[k]->watch;
+            if (w && w->perf)
+                halt(s, t, w);
+        }
+    }
 }

@@ -309,6 +309,8 @@ void perfticks_owe(const struct session *s, struct watch *w, uint64_t ticks);
 void perfticks_close(struct session *s, struct target *t, struct watch *w);
 /* After a pause: what came meanwhile does not count. */
 void perfticks_resume(struct session *s, struct watch *w);
+/* After the accounts were settled: nothing is sampled while it pauses; at the end all rings go. */
+void perfticks_halt(struct session *s);
 
 /* session.c: a living one, or NULL. */
 struct target *session_target(struct session *s, pid_t pid);

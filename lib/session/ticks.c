@@ -63,7 +63,8 @@ static void settle_watch(struct session *s, struct target *t, struct watch *w)
     struct proc_run run;
     uint64_t open = s->tick - w->tick;
     if (w->perf) {
-        perfticks_settle(s, t, w);
+        if (!s->paused) /* settled when the pause began, which counts for nobody */
+            perfticks_settle(s, t, w);
         return;
     }
     if (!open || w->stopping || w->exited)

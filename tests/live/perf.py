@@ -175,6 +175,18 @@ class Perf(harness.Case):
                 report = self.report(run.result())
             self.assert_wall_time(report, 1)
 
+    def test_end_while_paused(self):
+        """Neither a pause that ends nor one that the end cuts short counts."""
+        with Target("spin") as target:
+            with harness.Oxprof("-p", target.pid, "-r", 1000, "-d", "20s", *PERF) as run:
+                run.wait_started()
+                for sig in (signal.SIGUSR2, signal.SIGUSR2, signal.SIGUSR2, signal.SIGINT):
+                    self.let_run(target.pid, 0.3)
+                    run.send(sig)
+                report = self.report(run.result())
+            self.assert_wall_time(report, 1)
+            self.assertGreater(report.cpu, 300, report.text)
+
     def test_refused(self):
         """Where the call is forbidden that is said, with a way on; which then works."""
         with Target("spin") as target:

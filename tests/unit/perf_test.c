@@ -96,6 +96,7 @@ Test(perf, sample)
     put_sample(&r, &whole);
     cr_assert_eq(next(&r, &record), PERF_SAMPLED);
     const struct snapshot *s = &record.snapshot;
+    cr_assert_eq(s->pid, 77);
     cr_assert_eq(s->tid, 78);
     cr_assert_eq(s->taken_ns, 123456789);
     cr_assert_eq(s->source, SOURCE_PERF);
