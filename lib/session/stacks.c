@@ -157,6 +157,7 @@ static struct kept_snapshot *place_of(struct session *s, const struct snapshot *
         if (k->snapshot.tid != snap->tid || k->snapshot.pid != snap->pid)
             continue;
         free((void *)(uintptr_t)k->snapshot.stack);
+        free(k->wait);
         snapfile_free_shown(k->shown, k->n_shown);
         return k;
     }
@@ -207,7 +208,7 @@ uint32_t stacks_tally(struct session *s, struct target *t, struct watch *w,
     n = with_wait(s, n, wait);
     n = with_kernel(s, snap, n);
     if (s->opt.keep_snapshots && wait != PROFILE_NO_FRAME && s->frames[0] == wait)
-        s->kept[s->n_kept - 1].wait =
+        s->kept[s->kept_last].wait =
             mem_strdup(intern_get(s->profile->strings, s->profile->frames[wait].wait));
     reverse(s->frames, n);
     return profile_stack(s->profile, s->frames, n, w->profile_thread, state);

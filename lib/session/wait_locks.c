@@ -119,24 +119,35 @@ static enum lock_function waits_in(struct session *s, const struct target *t,
     return FUNCTION_OTHER;
 }
 
-/* NULL where the process has no such thread, as far as we know them. */
-static struct thread *thread_of(struct target *t, uint64_t ns_tid)
+/* Their numbers cost a file each, once: with thousands of threads too long while one stands still
+ * for us. */
+static struct thread *thread_of_ns(const struct session *s, struct target *t, uint64_t ns_tid)
 {
-    bool same = t->process.ns_pid == t->process.pid;
-    const uint64_t *known = same ? map_find(&t->threads.by_tid, ns_tid, 0) : NULL;
-    if (same)
-        return known ? (struct thread *)(uintptr_t)*known : NULL;
     for (size_t i = 0; i < t->threads.n; i++) {
         struct thread *th = t->threads.items[i];
-        if (th->watch && (uint64_t)pythreads_ns_tid(th->watch) == ns_tid)
+        struct watch *w = th->watch;
+        if (!w || th->gone)
+            continue;
+        if (!w->ns_tid && !s->stopper.n)
+            pythreads_ns_tid(w);
+        if ((uint64_t)w->ns_tid == ns_tid)
             return th;
     }
     return NULL;
 }
 
+/* NULL where the process has no such thread, as far as we know them. */
+static struct thread *thread_of(const struct session *s, struct target *t, uint64_t ns_tid)
+{
+    if (t->process.ns_pid != t->process.pid)
+        return thread_of_ns(s, t, ns_tid);
+    const uint64_t *known = map_find(&t->threads.by_tid, ns_tid, 0);
+    return known ? (struct thread *)(uintptr_t)*known : NULL;
+}
+
 uint32_t wait_for_thread(struct session *s, struct target *t, struct watch *w, uint64_t ns_tid)
 {
-    struct thread *th = ns_tid && ns_tid <= INT32_MAX ? thread_of(t, ns_tid) : NULL;
+    struct thread *th = ns_tid && ns_tid <= INT32_MAX ? thread_of(s, t, ns_tid) : NULL;
     char label[THREAD_LABEL_BYTES];
     if (!th || th->gone)
         return OX_NO_THREAD;

@@ -17,7 +17,7 @@
 /* Files, and the ends of connections. */
 enum {
     LIST_COST_PART = 50,              /* listing sockets takes at most this part of the time, */
-    LIST_BURST_NS = 30 * 1000 * 1000, /* and this at the beginning */
+    LIST_BURST_NS = 30 * 1000 * 1000, /* and this at the beginning, of each namespace */
     UNKNOWN_MAX = 4096,               /* sockets that are in no list, remembered */
 };
 
@@ -80,7 +80,8 @@ static void read_list(struct sockets *sockets, const struct target *t, const str
 /* Not while a thread stands still for us, and rarely: it may take milliseconds. */
 static bool may_list(const struct session *s, const struct wait_net *net, uint64_t now)
 {
-    return !s->stopper.n && net->spent_ns <= (now - net->first_ns) / LIST_COST_PART + LIST_BURST_NS;
+    uint64_t part = LIST_COST_PART * (uint64_t)s->waits.n_nets; /* all of them together */
+    return !s->stopper.n && net->spent_ns <= (now - net->first_ns) / part + LIST_BURST_NS;
 }
 
 static bool list_again(struct session *s, const struct target *t, const struct watch *w,
