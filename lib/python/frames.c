@@ -84,9 +84,9 @@ static void end_group(struct walk *w, uint64_t c_addr)
 }
 
 /*
- * From the outermost frame that a call of the evaluator runs to its caller's, which goes on with the
- * frame below: the caller's cframe says so too, where there are any. If not, what this call's own
- * cframe holds is of an earlier one (see restart_at_caller()).
+ * From the outermost frame that a call of the evaluator runs to its caller's, which goes on with
+ * the frame below: the caller's cframe says so too, where there are any. If not, what this call's
+ * own cframe holds is of an earlier one (see restart_at_caller()).
  */
 static bool to_caller(struct walk *w, uint64_t previous, uint64_t c_addr)
 {

@@ -283,8 +283,9 @@ Test(waits, a_saved_profile_tells_the_same)
     char *wanted = made_text(report_json, p, &opt, NULL);
     char *got = made_text(report_json, again, &opt, NULL);
     /* control characters are escaped when it is saved */
-    cr_assert(strstr(wanted, "\"reason\":\"read\",\"thing\":\"/a\\u0009b: c\",\"hits\":3,\"threads\":1,"
-                             "\"tid\":71"),
+    cr_assert(strstr(wanted,
+                     "\"reason\":\"read\",\"thing\":\"/a\\u0009b: c\",\"hits\":3,\"threads\":1,"
+                     "\"tid\":71"),
               "%s", wanted);
     cr_assert(strstr(got,
                      "\"reason\":\"read\",\"thing\":\"/a\\\\x09b: c\",\"hits\":3,\"threads\":1,"
