@@ -18,7 +18,7 @@
 #include "capture/repair.h"
 #include "capture/seize.h"
 
-enum { EXPIRE_NS = 1000 * 1000 * 1000 };
+enum { EXPIRE_NS = 200 * 1000 * 1000 };
 
 void stopper_release(struct stopper *s)
 {
@@ -116,6 +116,8 @@ static int take_hold(struct stopper *s, struct watch *w, uint64_t now)
         rc = -EBUSY;
     } else if (rc != -ESRCH) {
         rc = why_refused(w);
+        if (rc == -EBUSY) /* and its stop is another's: it must come, to be let go */
+            ptrace(PTRACE_INTERRUPT, w->thread->tid, NULL, NULL);
     }
     if (!s->n)
         atomic_store(open_since, 0);
@@ -142,8 +144,13 @@ int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
         return rc;
     s->n++;
     w->stopping = true;
-    /* Fails only where the thread has just ended; its exit is collected like any other. */
-    ptrace(PTRACE_INTERRUPT, w->thread->tid, NULL, NULL);
+    /*
+     * Fails where the thread has just ended: its exit is collected like any other. Or it has called
+     * exec, for which PTRACE_SEIZE has to wait (cred_guard_mutex in ptrace_attach()): then it has
+     * the process's number by now, is ours, and has to be let go.
+     */
+    if (ptrace(PTRACE_INTERRUPT, w->thread->tid, NULL, NULL) < 0)
+        ptrace(PTRACE_INTERRUPT, w->process->pid, NULL, NULL);
     return 0;
 }
 
@@ -412,6 +419,14 @@ void stopper_collect(struct stopper *s, void (*done)(void *arg, const struct sto
     hand_over(s, done, arg);
 }
 
+/* Not so if this number is another thread's by now: that of one that called exec. */
+static bool is_ours_still(struct watch *w)
+{
+    struct proc_status status;
+    return thread_status(w->threads, w->process, w->thread, &status) < 0 ||
+           status.tracer == gettid();
+}
+
 void stopper_expire(struct stopper *s, void (*done)(void *arg, const struct stop *stop), void *arg)
 {
     uint64_t now = clock_now_ns();
@@ -422,7 +437,7 @@ void stopper_expire(struct stopper *s, void (*done)(void *arg, const struct stop
             continue;
         int rc = thread_where(w->threads, w->process, w->thread, &where);
         bool exited = rc == 0 && !where.running && !where.sp && !where.pc;
-        if (rc != -ESRCH && !exited)
+        if (rc != -ESRCH && !exited && is_ours_still(w))
             continue;
         s->stops[i].result = STOP_GONE;
         finish(s, &s->stops[i]);

@@ -95,7 +95,8 @@ void stopper_collect(struct stopper *s, void (*done)(void *arg, const struct sto
                      void *arg);
 
 /* Gives up the stops of threads that have ended without a notice to us (an exec by another thread,
- * a leader that waits for its threads), a second after it began: as STOP_GONE. */
+ * whose number is then the process's; a leader that waits for its threads), 0.2 seconds after they
+ * began: as STOP_GONE. */
 void stopper_expire(struct stopper *s, void (*done)(void *arg, const struct stop *stop), void *arg);
 
 #endif
