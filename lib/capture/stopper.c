@@ -102,6 +102,16 @@ static int visit_cpu_of(struct stopper *s, struct watch *w, uint64_t tick)
     return 0;
 }
 
+/*
+ * A thread that is not the leader calls exec while its stop is under way: it goes on under the
+ * process's number, seized, but may have lost the interruption (seen on Linux 6.18). Interrupted
+ * again it stops, and let_go() has it.
+ */
+static void interrupt_heir(const struct process *p)
+{
+    ptrace(PTRACE_INTERRUPT, p->pid, NULL, NULL); /* fails where we have not seized it */
+}
+
 static int take_hold(struct stopper *s, struct watch *w, uint64_t now)
 {
     _Atomic uint64_t *open_since = &s->guardian->page->open_since_ns;
@@ -116,8 +126,8 @@ static int take_hold(struct stopper *s, struct watch *w, uint64_t now)
         rc = -EBUSY;
     } else if (rc != -ESRCH) {
         rc = why_refused(w);
-        if (rc == -EBUSY) /* and its stop is another's: it must come, to be let go */
-            ptrace(PTRACE_INTERRUPT, w->thread->tid, NULL, NULL);
+        if (rc == -EBUSY)
+            interrupt_heir(w->process);
     }
     if (!s->n)
         atomic_store(open_since, 0);
@@ -144,13 +154,8 @@ int stopper_start(struct stopper *s, struct watch *w, uint64_t tick)
         return rc;
     s->n++;
     w->stopping = true;
-    /*
-     * Fails where the thread has just ended: its exit is collected like any other. Or it has called
-     * exec, for which PTRACE_SEIZE has to wait (cred_guard_mutex in ptrace_attach()): then it has
-     * the process's number by now, is ours, and has to be let go.
-     */
-    if (ptrace(PTRACE_INTERRUPT, w->thread->tid, NULL, NULL) < 0)
-        ptrace(PTRACE_INTERRUPT, w->process->pid, NULL, NULL);
+    /* Fails only where the thread has just ended; its exit is collected like any other. */
+    ptrace(PTRACE_INTERRUPT, w->thread->tid, NULL, NULL);
     return 0;
 }
 
@@ -439,6 +444,8 @@ void stopper_expire(struct stopper *s, void (*done)(void *arg, const struct stop
         bool exited = rc == 0 && !where.running && !where.sp && !where.pc;
         if (rc != -ESRCH && !exited && is_ours_still(w))
             continue;
+        if (rc == -ESRCH)
+            interrupt_heir(w->process);
         s->stops[i].result = STOP_GONE;
         finish(s, &s->stops[i]);
     }
