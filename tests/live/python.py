@@ -32,9 +32,11 @@ def interpreters():
     found = {}
     paths = [DEBIAN] + [shutil.which(f"python3.{minor}") or "" for minor in range(8, 15)]
     paths += os.environ.get("OXPROF_PYTHONS", "").split(":")
-    if pyenv := shutil.which("pyenv"):
-        root = subprocess.run([pyenv, "root"], capture_output=True, text=True).stdout.strip()
-        paths += sorted(glob.glob(os.path.join(root, "versions/3.*/bin/python3")))
+    if python := shutil.which("python3"):
+        prefix = subprocess.run([python, "-c", "import sys; print(sys.prefix)"],
+                                capture_output=True, text=True).stdout.strip()
+        # several versions of one's own making stand side by side
+        paths += sorted(glob.glob(os.path.join(os.path.dirname(prefix), "3.*/bin/python3")))
     for path in filter(os.path.exists, paths):
         says = subprocess.run([path, "-c", SAYS], capture_output=True, text=True).stdout.split()
         # the program itself: what is found on PATH may be a script that looks for it
